@@ -1,0 +1,9 @@
+//! What the nodes of a Verbund federation must agree on, and how they decide.
+//!
+//! Pure: no tokio, no libp2p, no sled, no clock, no randomness, no file access. `SPEC.md` beside this crate describes the same
+//! for other implementations.
+
+pub mod codec;
+pub mod ids;
+pub mod keys;
+pub mod limits;

@@ -1,0 +1,43 @@
+//! Every bound of the protocol, named once, with its unit and its reason.
+//!
+//! A bound that two nodes must agree on is part of the protocol (`SPEC.md` §Limits); one that only protects the local node is
+//! marked *local* and may be set lower or higher by an operator where `config` offers it.
+
+/// Leaf of a log: one envelope. C2SP entry bundles carry a 16-bit length.
+pub const LEAF_MAX_BYTES: usize = 65_535;
+/// A member's handle, in bytes: short enough for every table and origin line.
+pub const HANDLE_MAX_BYTES: usize = 32;
+/// A process slug, in bytes (DESIGN §5).
+pub const SLUG_MAX_BYTES: usize = 64;
+/// Members of a federation: so that a charter fits a leaf.
+pub const MEMBERS_MAX: usize = 150;
+/// Integers in documents: the largest that every JSON implementation keeps exactly (2^53 - 1).
+pub const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
+/// Nesting depth of a document: far above what any document here uses.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Signatures on one envelope: thresholds count keys, and no role lists more.
+pub const SIGNATURES_MAX: usize = 16;
+/// Keys of one role of an identity.
+pub const ROLE_KEYS_MAX: usize = 16;
+/// Files of one release; the manifest stays below [`MANIFEST_MAX_BYTES`].
+pub const RELEASE_FILES_MAX: usize = 10_000;
+/// `manifest.json` of a release: 10,000 files at about 400 bytes each.
+pub const MANIFEST_MAX_BYTES: u64 = 8 << 20;
+/// A path inside a release, in bytes.
+pub const PATH_MAX_BYTES: usize = 512;
+/// One artifact, *local* default: larger ones are named as over the limit and skipped.
+pub const ARTIFACT_MAX_BYTES: u64 = 8 << 30;
+/// A gossip message: entries are pushed along only while the whole stays below.
+pub const GOSSIP_MAX_BYTES: usize = 48 << 10;
+/// A control frame (sync, join): one request or answer, encoded.
+pub const FRAME_MAX_BYTES: usize = 2 << 20;
+/// Decoded memory of a control frame: bincode's limit counts decoded, not encoded bytes.
+pub const FRAME_DECODED_MAX_BYTES: usize = 32 << 20;
+/// Leaves in one `Entries` answer, in bytes of leaves.
+pub const ENTRIES_MAX_BYTES: usize = 1 << 20;
+/// Leaves in one `Entries` answer.
+pub const ENTRIES_MAX: usize = 2_048;
+/// BLAKE3 chunk group of artifact transfers: 16 KiB (log2 of 1 KiB chunks).
+pub const BLOB_GROUP_LOG2_CHUNKS: u8 = 4;
+/// A cosigned checkpoint note: body plus one signature line per member.
+pub const NOTE_MAX_BYTES: usize = 64 << 10;
