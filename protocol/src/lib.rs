@@ -7,3 +7,4 @@ pub mod codec;
 pub mod ids;
 pub mod keys;
 pub mod limits;
+pub mod view;
