@@ -3,8 +3,13 @@
 //! Pure: no tokio, no libp2p, no sled, no clock, no randomness, no file access. `SPEC.md` beside this crate describes the same
 //! for other implementations.
 
+pub mod charter;
 pub mod codec;
+pub mod documents;
+pub mod envelope;
+pub mod identity;
 pub mod ids;
+pub mod json;
 pub mod keys;
 pub mod limits;
 pub mod view;

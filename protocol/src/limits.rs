@@ -41,3 +41,21 @@ pub const ENTRIES_MAX: usize = 2_048;
 pub const BLOB_GROUP_LOG2_CHUNKS: u8 = 4;
 /// A cosigned checkpoint note: body plus one signature line per member.
 pub const NOTE_MAX_BYTES: usize = 64 << 10;
+/// Versions of one identity: a member that rotates monthly needs 20 years to get there.
+pub const IDENTITY_CHAIN_MAX: usize = 256;
+/// Short texts of documents (names, reasons, contacts), in characters.
+pub const TEXT_MAX_CHARS: usize = 300;
+/// Addresses of one node.
+pub const ADDRESSES_MAX: usize = 16;
+/// One `host:port`, in bytes: a DNS name has at most 253.
+pub const ADDRESS_MAX_BYTES: usize = 262;
+/// Bodies named in one adoption; more are given as a number (2,500 × 15 bytes fit a leaf).
+pub const BODIES_MAX: usize = 2_500;
+/// Keys in one correction.
+pub const CORRECTION_FIELDS_MAX: usize = 64;
+/// Payload of a charter: its envelope (base64) fits a leaf.
+pub const CHARTER_MAX_BYTES: usize = 48 << 10;
+/// Logs that one expulsion stops.
+pub const STOPS_MAX: usize = 16;
+/// Documents in one certificate: 150 approvals, 150 precommits, and two full rotations of everyone's identity and writer.
+pub const CERTIFICATE_PARTS_MAX: usize = 1_024;

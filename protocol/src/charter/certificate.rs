@@ -1,0 +1,418 @@
+//! How a charter version is certified: k precommits of one round and k approvals, checked by themselves alone.
+//!
+//! Owns the counting. A certificate carries every identity and writer between those pinned in the charter before and those
+//! whose keys signed, so that nothing but the charter before is needed to check it. It is never recounted later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::{Charter, RuleError};
+use crate::documents::{Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, Standing, VoteKind, Writer};
+use crate::envelope::{Envelope, EnvelopeError};
+use crate::identity::{IdentityError, VerifiedIdentity};
+use crate::ids::{FederationId, MemberId, PeerId, Sha256};
+use crate::keys::SecretKey;
+use crate::limits::CERTIFICATE_PARTS_MAX;
+
+/// Why a certified charter was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// The charter's content.
+    #[error("{0}")]
+    Rule(#[from] RuleError),
+    /// An identity in the certificate.
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+    /// A document in the certificate.
+    #[error("{0}")]
+    Document(#[from] DocumentError),
+    /// An envelope in the certificate.
+    #[error("{0}")]
+    Envelope(#[from] EnvelopeError),
+    /// The version does not follow the one before.
+    #[error("the charter does not follow version {have}: {why}")]
+    Follow {
+        /// Version held.
+        have: u64,
+        /// What does not fit.
+        why: &'static str,
+    },
+    /// A writer does not follow, or is not signed by its member's root threshold.
+    #[error("writer of {member}: {why}")]
+    Writer {
+        /// Whose.
+        member: MemberId,
+        /// What does not fit.
+        why: &'static str,
+    },
+    /// The charter pins an identity or writer that the certificate does not carry.
+    #[error("the {what} pinned for {member} is not in the certificate")]
+    NotPinned {
+        /// "identity" or "writer".
+        what: &'static str,
+        /// Whose.
+        member: MemberId,
+    },
+    /// Too few members approved.
+    #[error("{got} of {needed} approvals")]
+    Approvals {
+        /// Members with a valid approval.
+        got: usize,
+        /// Quorum.
+        needed: usize,
+    },
+    /// Too few members precommitted.
+    #[error("{got} of {needed} precommits")]
+    Precommits {
+        /// Members with a valid precommit of the round.
+        got: usize,
+        /// Quorum.
+        needed: usize,
+    },
+    /// More parts than a certificate ever needs.
+    #[error("{0} parts are over the limit of {CERTIFICATE_PARTS_MAX}")]
+    TooManyParts(usize),
+}
+
+/// A charter with its certificate, as it is sent, kept and handed out in proofs. All parts are envelope bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct CharterBundle {
+    /// The charter's payload.
+    pub payload: Vec<u8>,
+    /// Identities, each after its predecessor.
+    pub identities: Vec<Vec<u8>>,
+    /// Writers, each after its predecessor.
+    pub writers: Vec<Vec<u8>>,
+    /// Approvals of the change.
+    pub approvals: Vec<Vec<u8>>,
+    /// Precommits of one round.
+    pub precommits: Vec<Vec<u8>>,
+}
+
+impl CharterBundle {
+    /// The envelope by which a log carries the charter: unsigned, because a charter is certified.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] if it does not fit a leaf.
+    pub fn leaf(&self) -> Result<Envelope, EnvelopeError> {
+        Envelope::sign(CHARTER_TYPE, self.payload.clone(), [])
+    }
+    /// SHA-256 of the charter's payload.
+    pub fn hash(&self) -> Sha256 {
+        Sha256::of(&self.payload)
+    }
+}
+
+/// A writer document whose place in its chain was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedWriter {
+    /// Its content.
+    pub writer: Writer,
+    /// SHA-256 of its payload.
+    pub hash: Sha256,
+}
+
+impl VerifiedWriter {
+    /// Checks `envelope` as the writer of `identity`'s member that follows `before`.
+    ///
+    /// `federation` is `None` for the founder's writer in the genesis alone.
+    ///
+    /// # Errors
+    /// [`CertificateError`] naming what does not fit.
+    pub fn check(
+        envelope: &Envelope,
+        federation: Option<FederationId>,
+        identity: &VerifiedIdentity,
+        before: Option<&Self>,
+    ) -> Result<Self, CertificateError> {
+        let writer = Writer::open(envelope)?;
+        let refuse = |why| Err(CertificateError::Writer { member: identity.member, why });
+        if writer.member != identity.member {
+            return refuse("names another member");
+        }
+        if writer.federation != federation {
+            return refuse("names another federation");
+        }
+        if writer.seq != before.map_or(1, |b| b.writer.seq + 1) || writer.prev != before.map(|b| b.hash) {
+            return refuse("does not follow the writer before");
+        }
+        if writer.closes.is_some_and(|end| Some(end.log) != before.map(|b| b.writer.peer)) {
+            return refuse("closes another log than its predecessor's");
+        }
+        if !identity.identity.has_node(&writer.peer) {
+            return refuse("its node is not among the identity's nodes");
+        }
+        if !identity.identity.roles.root.signed(envelope) {
+            return refuse("not signed by the root threshold");
+        }
+        Ok(Self { writer, hash: envelope.id() })
+    }
+}
+
+/// A charter that was checked, with what it pins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified {
+    /// The content.
+    pub charter: Charter,
+    /// SHA-256 of the payload.
+    pub hash: Sha256,
+    /// The federation.
+    pub federation: FederationId,
+    /// The identities that it pins, one for each member.
+    pub identities: BTreeMap<MemberId, VerifiedIdentity>,
+    /// The writers that it pins, one for each member.
+    pub writers: BTreeMap<MemberId, VerifiedWriter>,
+}
+
+impl Certified {
+    /// Checks a genesis.
+    ///
+    /// # Errors
+    /// [`CertificateError`] naming what does not fit.
+    pub fn genesis(bundle: &CharterBundle) -> Result<Self, CertificateError> {
+        verify(None, bundle)
+    }
+    /// Checks the version that follows this one.
+    ///
+    /// # Errors
+    /// [`CertificateError`] naming what does not fit.
+    pub fn next(&self, bundle: &CharterBundle) -> Result<Self, CertificateError> {
+        verify(Some(self), bundle)
+    }
+    /// The node that writes for `member` as of this version.
+    pub fn writer_of(&self, member: &MemberId) -> Option<PeerId> {
+        self.writers.get(member).map(|w| w.writer.peer)
+    }
+    /// The member one of whose nodes `peer` is, by the identities pinned here.
+    pub fn member_of(&self, peer: &PeerId) -> Option<MemberId> {
+        self.identities.iter().find(|(_, id)| id.identity.has_node(peer)).map(|(member, _)| *member)
+    }
+}
+
+/// The identities and writers that a certificate may refer to: pinned before, then extended by its parts.
+struct Known {
+    identities: BTreeMap<MemberId, VerifiedIdentity>,
+    writers: BTreeMap<MemberId, VerifiedWriter>,
+    seen_identities: BTreeMap<Sha256, VerifiedIdentity>,
+    seen_writers: BTreeMap<Sha256, VerifiedWriter>,
+}
+
+impl Known {
+    fn new(prev: Option<&Certified>) -> Self {
+        let identities = prev.map(|p| p.identities.clone()).unwrap_or_default();
+        let writers = prev.map(|p| p.writers.clone()).unwrap_or_default();
+        let seen_identities = identities.values().map(|i| (i.hash, i.clone())).collect();
+        let seen_writers = writers.values().map(|w| (w.hash, w.clone())).collect();
+        Self { identities, writers, seen_identities, seen_writers }
+    }
+
+    fn add_identity(&mut self, bytes: &[u8]) -> Result<(), CertificateError> {
+        let envelope = Envelope::parse(bytes)?;
+        let parsed = crate::identity::Identity::parse(&envelope)?;
+        let member = parsed.member_id(envelope.id());
+        let next = match self.identities.get(&member) {
+            Some(before) => before.next(&envelope)?,
+            None => VerifiedIdentity::first(&envelope)?,
+        };
+        self.seen_identities.insert(next.hash, next.clone());
+        self.identities.insert(member, next);
+        Ok(())
+    }
+
+    fn add_writer(&mut self, bytes: &[u8], federation: Option<FederationId>) -> Result<(), CertificateError> {
+        let envelope = Envelope::parse(bytes)?;
+        let member = Writer::open(&envelope)?.member;
+        let refused = CertificateError::Writer { member, why: "has no identity in the certificate" };
+        let identity = self.identities.get(&member).ok_or(refused)?;
+        let next = VerifiedWriter::check(&envelope, federation, identity, self.writers.get(&member))?;
+        self.seen_writers.insert(next.hash, next.clone());
+        self.writers.insert(member, next);
+        Ok(())
+    }
+}
+
+fn verify(prev: Option<&Certified>, bundle: &CharterBundle) -> Result<Certified, CertificateError> {
+    let parts = bundle.identities.len() + bundle.writers.len() + bundle.approvals.len() + bundle.precommits.len();
+    if parts > CERTIFICATE_PARTS_MAX {
+        return Err(CertificateError::TooManyParts(parts));
+    }
+    let charter = Charter::parse(&bundle.payload)?;
+    let hash = bundle.hash();
+    let federation = follows(prev, &charter, hash)?;
+    let mut known = Known::new(prev);
+    for identity in &bundle.identities {
+        known.add_identity(identity)?;
+    }
+    for writer in &bundle.writers {
+        known.add_writer(writer, prev.map(|p| p.federation))?;
+    }
+    let voters: BTreeSet<_> = prev.map_or(&charter, |p| &p.charter).voting().into_iter().collect();
+    let needed = super::rules::quorum(voters.len());
+    let got = approvals(prev, &charter, federation, bundle, &known, &voters)?;
+    if got < needed {
+        return Err(CertificateError::Approvals { got, needed });
+    }
+    let got = precommits(prev, &charter, hash, bundle, &known, &voters)?;
+    if got < needed {
+        return Err(CertificateError::Precommits { got, needed });
+    }
+    pin(charter, hash, federation, &known)
+}
+
+/// The charter is exactly what its change makes of the one before.
+fn follows(prev: Option<&Certified>, charter: &Charter, hash: Sha256) -> Result<FederationId, CertificateError> {
+    let Some(prev) = prev else {
+        if charter.version != 1 {
+            return Err(CertificateError::Follow { have: 0, why: "the first charter is the genesis" });
+        }
+        return Ok(FederationId(hash.0));
+    };
+    let refuse = |why| Err(CertificateError::Follow { have: prev.charter.version, why });
+    if charter.federation != Some(prev.federation) {
+        return refuse("it is of another federation");
+    }
+    let Some(change) = &charter.change else { return refuse("it has no change") };
+    if let Change::Expel { member } = change {
+        check_stops(prev, member, &charter.stops)?;
+    }
+    if prev.charter.next(prev.hash, change, &charter.stops)? != *charter {
+        return refuse("it says more than its change makes of the version before");
+    }
+    Ok(prev.federation)
+}
+
+/// An expulsion stops exactly the log of the member's pinned writer.
+fn check_stops(prev: &Certified, member: &MemberId, stops: &[LogEnd]) -> Result<(), CertificateError> {
+    let writer = prev.writer_of(member);
+    if stops.len() != 1 || Some(stops[0].log) != writer {
+        let why = "an expulsion stops exactly the log of the member's writer";
+        return Err(CertificateError::Follow { have: prev.charter.version, why });
+    }
+    Ok(())
+}
+
+/// What the members approve: the change, or for a genesis the founder's own admission.
+pub fn approved_change(charter: &Charter) -> Option<Change> {
+    charter.change.clone().or_else(|| {
+        let m = charter.members.first()?;
+        let (member, handle, standing) = (m.member, m.handle.clone(), m.standing);
+        Some(Change::Admit { member, handle, standing, identity: m.identity, writer: m.writer })
+    })
+}
+
+fn approvals(
+    prev: Option<&Certified>,
+    charter: &Charter,
+    federation: FederationId,
+    bundle: &CharterBundle,
+    known: &Known,
+    voters: &BTreeSet<MemberId>,
+) -> Result<usize, CertificateError> {
+    let change = approved_change(charter);
+    let mut members = BTreeSet::new();
+    for bytes in &bundle.approvals {
+        let envelope = Envelope::parse(bytes)?;
+        let approval = Approval::open(&envelope)?;
+        let fits = approval.federation == federation
+            && approval.base_version == prev.map_or(0, |p| p.charter.version)
+            && Some(&approval.change) == change.as_ref()
+            && voters.contains(&approval.member);
+        let identity = known.identities.get(&approval.member);
+        if fits && identity.is_some_and(|i| i.identity.roles.approver.signed(&envelope)) {
+            members.insert(approval.member);
+        }
+    }
+    Ok(members.len())
+}
+
+fn precommits(
+    prev: Option<&Certified>,
+    charter: &Charter,
+    hash: Sha256,
+    bundle: &CharterBundle,
+    known: &Known,
+    voters: &BTreeSet<MemberId>,
+) -> Result<usize, CertificateError> {
+    let mut members = BTreeSet::new();
+    let mut round = None;
+    for bytes in &bundle.precommits {
+        let envelope = Envelope::parse(bytes)?;
+        let vote = Ordering::open(&envelope)?;
+        let fits = vote.kind == VoteKind::Precommit
+            && vote.height == charter.version
+            && vote.federation == prev.map(|p| p.federation)
+            && vote.prev == prev.map(|p| p.hash)
+            && vote.value == Some(hash)
+            && *round.get_or_insert(vote.round) == vote.round
+            && voters.contains(&vote.member);
+        let writer = known.writers.get(&vote.member).map(|w| w.writer.peer);
+        if fits && writer == Some(vote.writer) && envelope.signed_by(&vote.writer.key()) {
+            members.insert(vote.member);
+        }
+    }
+    Ok(members.len())
+}
+
+fn pin(charter: Charter, hash: Sha256, federation: FederationId, known: &Known) -> Result<Certified, CertificateError> {
+    let mut identities = BTreeMap::new();
+    let mut writers = BTreeMap::new();
+    for m in &charter.members {
+        let member = m.member;
+        let identity = known.seen_identities.get(&m.identity).filter(|i| i.member == member);
+        let identity = identity.ok_or(CertificateError::NotPinned { what: "identity", member })?;
+        let writer = known.seen_writers.get(&m.writer).filter(|w| w.writer.member == member);
+        let writer = writer.ok_or(CertificateError::NotPinned { what: "writer", member })?;
+        if !identity.identity.has_node(&writer.writer.peer) {
+            return Err(CertificateError::Writer { member, why: "its node is not among the identity's nodes" });
+        }
+        identities.insert(member, identity.clone());
+        writers.insert(member, writer.clone());
+    }
+    Ok(Certified { charter, hash, federation, identities, writers })
+}
+
+/// Keys and documents by which a founder certifies a genesis alone.
+pub struct Founder<'a> {
+    /// The founder's identity chain, as envelopes.
+    pub identities: &'a [Envelope],
+    /// The founder's first writer, which names no federation.
+    pub writer: &'a Envelope,
+    /// Approver keys, at least the threshold.
+    pub approver: &'a [&'a SecretKey],
+    /// The node key of the writer.
+    pub node: &'a SecretKey,
+}
+
+/// Founds a federation: the genesis with the founder's approval and round-0 precommit.
+///
+/// # Errors
+/// [`CertificateError`] if the result would not be accepted by others.
+pub fn found(charter: &Charter, founder: &Founder<'_>) -> Result<(CharterBundle, Certified), CertificateError> {
+    let payload = charter.payload()?;
+    let hash = Sha256::of(&payload);
+    let refused = CertificateError::Follow { have: 0, why: "a genesis has one voting member" };
+    let member = charter.members.first().filter(|m| m.standing == Standing::Full).ok_or(refused.clone())?.member;
+    let change = approved_change(charter).ok_or(refused)?;
+    let approval = Approval { federation: FederationId(hash.0), member, base_version: 0, change };
+    let precommit = Ordering {
+        federation: None,
+        prev: None,
+        height: 1,
+        round: 0,
+        kind: VoteKind::Precommit,
+        value: Some(hash),
+        pol_round: None,
+        member,
+        writer: founder.node.peer(),
+    };
+    let bundle = CharterBundle {
+        payload,
+        identities: founder.identities.iter().map(|e| e.bytes().to_vec()).collect(),
+        writers: vec![founder.writer.bytes().to_vec()],
+        approvals: vec![approval.seal(founder.approver)?.into_bytes()],
+        precommits: vec![precommit.seal(&[founder.node])?.into_bytes()],
+    };
+    let certified = Certified::genesis(&bundle)?;
+    Ok((bundle, certified))
+}
