@@ -274,6 +274,16 @@ impl VerifiedIdentity {
         Ok(Self { member: self.member, identity, hash: envelope.id() })
     }
 
+    /// An identity that was checked before it was stored; its signatures are not checked again.
+    ///
+    /// # Errors
+    /// [`IdentityError`] if the bytes are not an identity at all.
+    pub(crate) fn stored(envelope: &Envelope) -> Result<Self, IdentityError> {
+        let identity = Identity::parse(envelope)?;
+        let hash = envelope.id();
+        Ok(Self { member: identity.member_id(hash), identity, hash })
+    }
+
     /// Checks a whole chain from version 1 on.
     ///
     /// # Errors

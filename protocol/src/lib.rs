@@ -12,4 +12,7 @@ pub mod ids;
 pub mod json;
 pub mod keys;
 pub mod limits;
+pub mod log;
+pub mod record;
 pub mod view;
+pub mod wire;

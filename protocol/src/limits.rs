@@ -59,3 +59,21 @@ pub const CHARTER_MAX_BYTES: usize = 48 << 10;
 pub const STOPS_MAX: usize = 16;
 /// Documents in one certificate: 150 approvals, 150 precommits, and two full rotations of everyone's identity and writer.
 pub const CERTIFICATE_PARTS_MAX: usize = 1_024;
+/// One batch of records, *local*: an `Entries` answer and what comes with it, with room to spare.
+pub const BATCH_MAX_BYTES: usize = 4 << 20;
+/// Leaves of one log: sizes stand in documents, so they stay exact in every JSON implementation.
+pub const LOG_SIZE_MAX: u64 = JSON_INTEGER_MAX;
+/// Hashes of one inclusion or consistency path: a tree of [`LOG_SIZE_MAX`] leaves needs at most 54.
+pub const PROOF_HASHES_MAX: usize = 64;
+/// Signature lines of one note: two nodes per member, and room for foreign witnesses. At 178 bytes each they fit [`NOTE_MAX_BYTES`].
+pub const NOTE_SIGNATURES_MAX: usize = 2 * MEMBERS_MAX + 16;
+/// A note inside a fork proof, in bytes: the body and the log's own signature line take at most 419.
+pub const FORK_NOTE_MAX_BYTES: usize = 512;
+/// Timestamps of cosignatures, in seconds: far below the 2^63 - 1 of the specification, exact in JSON.
+pub const COSIGNATURE_TIME_MAX_S: u64 = JSON_INTEGER_MAX;
+/// A ticket line, in bytes.
+pub const TICKET_MAX_BYTES: usize = 8 << 10;
+/// Logs in one statement of holdings: each member's present one and former ones.
+pub const HOLDINGS_LOGS_MAX: usize = 2 * MEMBERS_MAX;
+/// Releases that a node says it lacks, per log; a node that lacks more says so by a lower `below`.
+pub const HOLDINGS_MISSING_MAX: usize = 256;

@@ -1,3 +1,15 @@
 //! The catalogue and everything else that is derived from the journal.
+//!
+//! Owns the fold from records to rows, the judgement of log entries, and the questions that can be asked of the rows. Whatever
+//! stands here can be made again from the journal.
 
+pub mod charters;
+mod facts;
+pub mod fold;
+pub mod judge;
+mod overlay;
 pub mod rows;
+pub mod state;
+
+pub use fold::{Fold, FoldError};
+pub use overlay::Overlay;

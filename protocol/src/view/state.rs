@@ -1,0 +1,413 @@
+//! The rows that the fold keeps: their keys, their values, and typed reading.
+//!
+//! Owns the row schema. Values are bincode; documents inside them stay the bytes that were signed.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::rows::{Rows, RowsError, Table};
+use crate::codec;
+use crate::documents::Kind;
+use crate::envelope::Envelope;
+use crate::ids::{Blake3, MemberId, PeerId, Sha256, Slug};
+use crate::limits::BATCH_MAX_BYTES;
+use crate::log::{Cosignature, Frontier, Hashes, HashesError};
+
+/// Number of the row schema; a view of another number is rebuilt.
+pub const SCHEMA: u32 = 1;
+
+/// Place of a batch in the journal, as the store numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Segment file.
+    pub segment: u32,
+    /// Byte in it.
+    pub offset: u64,
+}
+
+/// Where a leaf's bytes stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafAt {
+    /// The batch.
+    pub batch: Position,
+    /// Offset in the batch, in bytes.
+    pub offset: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+/// What is known of one log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRow {
+    /// Short local number, for keys.
+    pub number: u32,
+    /// Entries held.
+    pub frontier: Frontier,
+    /// The newest checkpoint note that the log signed, without cosignatures; empty if none is known.
+    pub note: Vec<u8>,
+    /// Its size; 0 if none is known.
+    pub note_size: u64,
+    /// Its root.
+    pub note_root: Option<Sha256>,
+    /// Entries judged; entries from here on wait for a charter that is not known yet.
+    pub judged: u64,
+    /// Whose log it is, once its first three entries were judged good.
+    pub owner: Option<MemberId>,
+    /// The start of the log is not what it must be: nothing in it counts.
+    pub orphan: bool,
+    /// Hash of the owner's identity at the judged end.
+    pub identity: Option<Sha256>,
+    /// Charter version at the judged end.
+    pub charter: u64,
+    /// Closings of the log.
+    pub closed: Closings,
+    /// Largest size that is witnessed, and its root.
+    pub witnessed: Option<(u64, Sha256)>,
+    /// How often the log was reset.
+    pub resets: u32,
+}
+
+/// Sizes at which a log was closed, by the ways to close it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closings {
+    /// By the charter that expelled the member: final.
+    pub charter: Option<(u64, Sha256)>,
+    /// By the next writer, or by leaving.
+    pub owner: Option<u64>,
+    /// A fork was proven: the log ends at its largest witnessed size.
+    pub forked: bool,
+}
+
+impl LogRow {
+    /// A log of which nothing is held.
+    pub fn new(number: u32) -> Self {
+        Self {
+            number,
+            frontier: Frontier::new(),
+            note: Vec::new(),
+            note_size: 0,
+            note_root: None,
+            judged: 0,
+            owner: None,
+            orphan: false,
+            identity: None,
+            charter: 0,
+            closed: Closings::default(),
+            witnessed: None,
+            resets: 0,
+        }
+    }
+    /// Entries held.
+    pub fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+    /// Entries from here on never count; `None` while the log is open.
+    pub fn end(&self) -> Option<u64> {
+        if let Some((size, _)) = self.closed.charter {
+            return Some(size);
+        }
+        let fork = self.closed.forked.then(|| self.witnessed.map_or(0, |(size, _)| size));
+        match (self.closed.owner, fork) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+    /// Whether the entry at `index` is below the end.
+    pub fn counts(&self, index: u64) -> bool {
+        !self.orphan && self.end().is_none_or(|end| index < end)
+    }
+}
+
+/// What was decided about one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Not judged yet.
+    Waiting,
+    /// It stands.
+    Valid,
+    /// A copy of a foreign document, or of a kind that is not known: kept, without effect.
+    Kept,
+    /// It has no effect, for this reason.
+    Void(String),
+}
+
+/// One entry of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRow {
+    /// Where its bytes stand.
+    pub at: LeafAt,
+    /// What was decided.
+    pub verdict: Verdict,
+}
+
+/// A release of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRow {
+    /// Owner.
+    pub member: MemberId,
+    /// Process.
+    pub slug: Slug,
+    /// Version, semver text.
+    pub version: String,
+    /// The log that carries it.
+    pub log: PeerId,
+    /// Index there.
+    pub index: u64,
+    /// SHA-256 of its payload.
+    pub id: Sha256,
+    /// Title.
+    pub title: String,
+    /// Summary.
+    pub summary: String,
+    /// BLAKE3 of the manifest.
+    pub manifest: Blake3,
+    /// SHA-256 of the manifest.
+    pub manifest_sha256: Sha256,
+    /// Size of the manifest in bytes.
+    pub manifest_size: u64,
+    /// Who may have the files.
+    pub audience: Audience,
+    /// Seconds since 1970, as the publisher said.
+    pub published_s: u64,
+}
+
+/// Who may have the files of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Audience {
+    /// All members.
+    Federation,
+    /// Everyone.
+    Public,
+    /// These handles, and the owner.
+    Members(Vec<String>),
+}
+
+/// A certified charter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharterRow {
+    /// As received.
+    pub bundle: crate::charter::certificate::CharterBundle,
+}
+
+/// A cosignature with what it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CosignedRow {
+    /// Size.
+    pub size: u64,
+    /// Root.
+    pub root: Sha256,
+    /// The signature.
+    pub cosignature: Cosignature,
+}
+
+/// The view's own counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaRow {
+    /// Next log number.
+    pub logs: u32,
+    /// Newest charter version; 0 if none.
+    pub charter: u64,
+    /// Next number in the sequence of catalogue events.
+    pub sequence: u64,
+}
+
+/// Keys of rows.
+pub mod key {
+    use super::*;
+
+    /// The counters, in `Meta`.
+    pub const META: &[u8] = b"meta";
+
+    /// A log's row, in `Logs`.
+    pub fn log(log: &PeerId) -> Vec<u8> {
+        [b"l", log.key().as_bytes().as_slice()].concat()
+    }
+    /// A cosigner's newest promise about a log, in `Promises`.
+    pub fn cosigned(log: &PeerId, by: &PeerId) -> Vec<u8> {
+        [b"c", log.key().as_bytes().as_slice(), by.key().as_bytes()].concat()
+    }
+    /// Prefix of all promises about a log.
+    pub fn cosigned_of(log: &PeerId) -> Vec<u8> {
+        [b"c", log.key().as_bytes().as_slice()].concat()
+    }
+    /// A log's largest witnessed note, in `Promises`.
+    pub fn witnessed(log: &PeerId) -> Vec<u8> {
+        [b"w", log.key().as_bytes().as_slice()].concat()
+    }
+    /// A proof of a log's fork, in `Promises`.
+    pub fn fork(log: &PeerId) -> Vec<u8> {
+        [b"f", log.key().as_bytes().as_slice()].concat()
+    }
+    /// An ordering message, in `Promises`.
+    pub fn ordering(height: u64, message: &Sha256) -> Vec<u8> {
+        [b"o", height.to_be_bytes().as_slice(), message.as_bytes()].concat()
+    }
+    /// Prefix of the ordering messages of a height.
+    pub fn ordering_at(height: u64) -> Vec<u8> {
+        [b"o", height.to_be_bytes().as_slice()].concat()
+    }
+    /// Log number and index: in `Entries`, and in `Hashes` with a hash index.
+    pub fn numbered(number: u32, index: u64) -> Vec<u8> {
+        [number.to_be_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
+    }
+    /// A charter, in `Charters`.
+    pub fn charter(version: u64) -> Vec<u8> {
+        version.to_be_bytes().to_vec()
+    }
+    /// An identity that was checked, in `Documents`.
+    pub fn identity(hash: &Sha256) -> Vec<u8> {
+        [b"i", hash.as_bytes().as_slice()].concat()
+    }
+    /// A writer that was checked, in `Documents`.
+    pub fn writer(hash: &Sha256) -> Vec<u8> {
+        [b"w", hash.as_bytes().as_slice()].concat()
+    }
+    /// A request to join, in `Documents`.
+    pub fn request(hash: &Sha256) -> Vec<u8> {
+        [b"q", hash.as_bytes().as_slice()].concat()
+    }
+    /// An approval, in `Documents`.
+    pub fn approval(base: u64, hash: &Sha256) -> Vec<u8> {
+        [b"a", base.to_be_bytes().as_slice(), hash.as_bytes()].concat()
+    }
+    /// Prefix of the approvals of changes to a version.
+    pub fn approvals(base: u64) -> Vec<u8> {
+        [b"a", base.to_be_bytes().as_slice()].concat()
+    }
+    /// A node_info, in `Documents`.
+    pub fn node_info(peer: &PeerId) -> Vec<u8> {
+        [b"n", peer.key().as_bytes().as_slice()].concat()
+    }
+    /// All releases of a process, in `Releases`.
+    pub fn process(member: &MemberId, slug: &Slug) -> Vec<u8> {
+        [b"p", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0"].concat()
+    }
+    /// A release by its version, in `Releases`.
+    pub fn release(member: &MemberId, slug: &Slug, version: &str) -> Vec<u8> {
+        [process(member, slug).as_slice(), version.as_bytes()].concat()
+    }
+    /// The key of a release by its place, in `Releases`.
+    pub fn release_at(log: &PeerId, index: u64) -> Vec<u8> {
+        [b"l", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
+    }
+    /// Prefix of the releases of a log by place.
+    pub fn releases_of(log: &PeerId) -> Vec<u8> {
+        [b"l", log.key().as_bytes().as_slice()].concat()
+    }
+    /// Mark of a release that is not held, in `Local`.
+    pub fn missing(log: &PeerId, index: u64) -> Vec<u8> {
+        [b"m", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
+    }
+    /// Prefix of all missing releases of a log.
+    pub fn missing_of(log: &PeerId) -> Vec<u8> {
+        [b"m", log.key().as_bytes().as_slice()].concat()
+    }
+    /// A held release that refers to an artifact, in `Artifacts`.
+    pub fn artifact(hash: &[u8; 32], log: &PeerId, index: u64) -> Vec<u8> {
+        [hash.as_slice(), log.key().as_bytes(), index.to_be_bytes().as_slice()].concat()
+    }
+    /// A withdrawal, in `Statements`.
+    pub fn withdrawal(member: &MemberId, release: &Sha256) -> Vec<u8> {
+        [b"w", member.as_bytes().as_slice(), release.as_bytes()].concat()
+    }
+    /// Another statement about a process of `member`, in `Statements`.
+    pub fn statement(member: &MemberId, slug: &Slug, id: &Sha256) -> Vec<u8> {
+        [b"s", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0", id.as_bytes()].concat()
+    }
+    /// A ticket, in `Local`.
+    pub fn ticket(id: &[u8; 16]) -> Vec<u8> {
+        [b"t", id.as_slice()].concat()
+    }
+    /// A refusal of a request, in `Local`.
+    pub fn rejected(request: &Sha256) -> Vec<u8> {
+        [b"r", request.as_bytes().as_slice()].concat()
+    }
+    /// A named value, in `Local`.
+    pub fn value(name: &str) -> Vec<u8> {
+        [b"v", name.as_bytes()].concat()
+    }
+    /// How the node came to the federation, in `Local`.
+    pub const ORIGIN: &[u8] = b"o";
+    /// The operator's words about a peer, in `Peers`.
+    pub fn peer(peer: &PeerId) -> Vec<u8> {
+        peer.key().as_bytes().to_vec()
+    }
+}
+
+/// Reads the value at `key`.
+///
+/// # Errors
+/// [`RowsError`] if the view fails or the row is not of this type.
+pub fn get<T: DeserializeOwned>(rows: &dyn Rows, table: Table, key: &[u8]) -> Result<Option<T>, RowsError> {
+    rows.get(table, key)?.map(|bytes| decode(&bytes)).transpose()
+}
+
+/// Reads all values under `prefix`, up to `limit`.
+///
+/// # Errors
+/// As [`get`].
+pub fn list<T: DeserializeOwned>(
+    rows: &dyn Rows,
+    table: Table,
+    prefix: &[u8],
+    limit: usize,
+) -> Result<Vec<T>, RowsError> {
+    rows.scan(table, prefix, prefix, limit)?.iter().map(|(_, bytes)| decode(bytes)).collect()
+}
+
+/// Decodes a row's value.
+///
+/// # Errors
+/// [`RowsError`] if it is not of this type.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RowsError> {
+    codec::decode(bytes, BATCH_MAX_BYTES).map_err(|e| RowsError(format!("row: {e}")))
+}
+
+/// The counters.
+///
+/// # Errors
+/// As [`get`].
+pub fn meta(rows: &dyn Rows) -> Result<MetaRow, RowsError> {
+    Ok(get(rows, Table::Meta, key::META)?.unwrap_or_default())
+}
+
+/// The row of a log.
+///
+/// # Errors
+/// As [`get`].
+pub fn log(rows: &dyn Rows, log: &PeerId) -> Result<Option<LogRow>, RowsError> {
+    get(rows, Table::Logs, &key::log(log))
+}
+
+/// All logs.
+///
+/// # Errors
+/// As [`get`].
+pub fn logs(rows: &dyn Rows) -> Result<Vec<(PeerId, LogRow)>, RowsError> {
+    let mut out = Vec::new();
+    for (key, value) in rows.scan(Table::Logs, b"l", b"l", usize::MAX)? {
+        let peer: [u8; 32] = key[1..].try_into().map_err(|_| RowsError("log key".into()))?;
+        out.push((PeerId(crate::ids::PublicKey(peer)), decode(&value)?));
+    }
+    Ok(out)
+}
+
+/// The stored hashes of one log.
+pub struct LogHashes<'a> {
+    /// Where they are read.
+    pub rows: &'a dyn Rows,
+    /// The log's number.
+    pub number: u32,
+}
+
+impl Hashes for LogHashes<'_> {
+    fn stored(&self, index: u64) -> Result<Sha256, HashesError> {
+        let row = self.rows.get(Table::Hashes, &key::numbered(self.number, index));
+        let bytes = row.map_err(|e| HashesError::Unreadable(e.0))?.ok_or(HashesError::Missing(index))?;
+        Ok(Sha256(bytes.try_into().map_err(|_| HashesError::Missing(index))?))
+    }
+}
+
+/// The kind of the document in `leaf`, as far as it can be read.
+pub fn kind_of(leaf: &[u8]) -> Kind {
+    Envelope::parse(leaf).map_or(Kind::Unknown, |e| Kind::of(&e))
+}
