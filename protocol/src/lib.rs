@@ -7,4 +7,5 @@ pub mod codec;
 pub mod ids;
 pub mod keys;
 pub mod limits;
+pub mod log;
 pub mod view;

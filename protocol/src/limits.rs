@@ -41,3 +41,13 @@ pub const ENTRIES_MAX: usize = 2_048;
 pub const BLOB_GROUP_LOG2_CHUNKS: u8 = 4;
 /// A cosigned checkpoint note: body plus one signature line per member.
 pub const NOTE_MAX_BYTES: usize = 64 << 10;
+/// Leaves of one log: sizes stand in documents, so they stay exact in every JSON implementation.
+pub const LOG_SIZE_MAX: u64 = JSON_INTEGER_MAX;
+/// Hashes of one inclusion or consistency path: a tree of [`LOG_SIZE_MAX`] leaves needs at most 54.
+pub const PROOF_HASHES_MAX: usize = 64;
+/// Signature lines of one note: two nodes per member, and room for foreign witnesses. At 178 bytes each they fit [`NOTE_MAX_BYTES`].
+pub const NOTE_SIGNATURES_MAX: usize = 2 * MEMBERS_MAX + 16;
+/// A note inside a fork proof, in bytes: the body and the log's own signature line take at most 419.
+pub const FORK_NOTE_MAX_BYTES: usize = 512;
+/// Timestamps of cosignatures, in seconds: far below the 2^63 - 1 of the specification, exact in JSON.
+pub const COSIGNATURE_TIME_MAX_S: u64 = JSON_INTEGER_MAX;
