@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::tree::Head;
 use crate::ids::{FederationId, PeerId, Sha256};
 use crate::limits::LOG_SIZE_MAX;
 
@@ -122,6 +123,11 @@ impl Checkpoint {
     /// [`CheckpointError::Size`] unless 1 ≤ size ≤ [`LOG_SIZE_MAX`].
     pub fn new(origin: Origin, size: u64, root: Sha256) -> Result<Self, CheckpointError> {
         if (1..=LOG_SIZE_MAX).contains(&size) { Ok(Self { origin, size, root }) } else { Err(CheckpointError::Size) }
+    }
+
+    /// Size and root.
+    pub const fn head(&self) -> Head {
+        Head { size: self.size, root: self.root }
     }
 
     /// The note text that log and cosigners sign: three lines, each with its newline. SPEC: tlog-checkpoint, note text.

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::proof::BoundedHashes;
-use super::tree::{self, Hashes, TreeError, within};
+use super::tree::{self, Hashes, Head, TreeError, within};
 use crate::ids::Sha256;
 use crate::limits::LOG_SIZE_MAX;
 
@@ -102,6 +102,11 @@ impl Frontier {
         let mut peaks = self.peaks.iter().rev().copied();
         let Some(smallest) = peaks.next() else { return tree::empty_root() };
         peaks.fold(smallest, |right, left| tree::node_hash(left, right))
+    }
+
+    /// Size and root.
+    pub fn head(&self) -> Head {
+        Head { size: self.size, root: self.root() }
     }
 
     fn append_with(&mut self, leaf_hash: Sha256, mut completed: impl FnMut(Sha256)) -> Result<(), TreeError> {

@@ -22,4 +22,4 @@ pub use frontier::Frontier;
 pub use note::{LineFault, Note, NoteError, Opened, RefusedLine, SignatureLine, SignedCheckpoint};
 pub use note::{merge, open, sign_checkpoint, verify_checkpoint};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
-pub use tree::{Hashes, HashesError, TreeError};
+pub use tree::{Hashes, HashesError, Head, TreeError};

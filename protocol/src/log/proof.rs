@@ -7,13 +7,21 @@ use std::fmt;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::tree::{self, Hashes, TreeError, within};
+use super::tree::{self, Hashes, Head, TreeError, within};
 use crate::ids::Sha256;
 use crate::limits::{LOG_SIZE_MAX, PROOF_HASHES_MAX};
 
 /// Why a proof was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
+    /// The proof is for a tree of another size than the one it is checked against.
+    #[error("the proof is for {got} leaves, not for {expected}")]
+    OtherSize {
+        /// Leaves that the proof names.
+        got: u64,
+        /// Leaves of the tree at hand.
+        expected: u64,
+    },
     /// Out of range, of a wrong length, or it leads to another root: whoever sent it answers for that, not the log.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -21,6 +29,10 @@ pub enum ProofError {
     /// [`super::fork`]).
     #[error("the larger tree does not extend the smaller")]
     Diverged,
+}
+
+fn same_size(got: u64, tree: Head) -> Result<(), ProofError> {
+    if got == tree.size { Ok(()) } else { Err(ProofError::OtherSize { got, expected: tree.size }) }
 }
 
 /// At most [`PROOF_HASHES_MAX`] hashes; decoding stops at the first one too many.
@@ -88,12 +100,13 @@ impl InclusionProof {
         Ok(Self { index, size, hashes: tree::prove_inclusion(index, size, own, hashes)? })
     }
 
-    /// Checks the proof for the leaf with `leaf_hash` against the root of [`Self::size`] leaves.
+    /// Checks that `tree` has the leaf with `leaf_hash` at [`Self::index`].
     ///
     /// # Errors
-    /// As [`tree::check_inclusion`].
-    pub fn check(&self, leaf_hash: Sha256, root: Sha256) -> Result<(), ProofError> {
-        Ok(tree::check_inclusion(&self.hashes, self.index, leaf_hash, self.size, root)?)
+    /// [`ProofError::OtherSize`]; [`ProofError::Tree`] as of [`tree::check_inclusion`].
+    pub fn check(&self, leaf_hash: Sha256, tree: Head) -> Result<(), ProofError> {
+        same_size(self.size, tree)?;
+        Ok(tree::check_inclusion(&self.hashes, self.index, leaf_hash, tree.size, tree.root)?)
     }
 }
 
@@ -140,17 +153,19 @@ impl ConsistencyProof {
         Ok(Self { from, to, hashes: tree::prove_seeded(from, to, own, hashes)? })
     }
 
-    /// Checks the proof against both roots.
+    /// Checks that `to` extends `from`.
     ///
     /// # Errors
-    /// [`ProofError::Tree`] if it does not lead to `to_root`, which says nothing about the log; [`ProofError::Diverged`] if it
-    /// does, but the smaller tree in it is not the one under `from_root`.
-    pub fn check(&self, from_root: Sha256, to_root: Sha256) -> Result<(), ProofError> {
-        let (small, large) = tree::reconstruct(&self.hashes, self.from, self.to)?;
-        if large != to_root {
+    /// [`ProofError::OtherSize`], and [`ProofError::Tree`] if the path does not lead to the root of `to`: both say nothing about
+    /// the log. [`ProofError::Diverged`] if it does, but the smaller tree in it is not `from`.
+    pub fn check(&self, from: Head, to: Head) -> Result<(), ProofError> {
+        same_size(self.from, from)?;
+        same_size(self.to, to)?;
+        let (small, large) = tree::reconstruct(&self.hashes, from.size, to.size)?;
+        if large != to.root {
             return Err(TreeError::Invalid.into());
         }
-        if small == from_root { Ok(()) } else { Err(ProofError::Diverged) }
+        if small == from.root { Ok(()) } else { Err(ProofError::Diverged) }
     }
 
     /// The path as RFC 6962 has it, for verifiers of other make.

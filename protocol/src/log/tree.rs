@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 
+use serde::{Deserialize, Serialize};
 use tlog_tiles::tlog;
 
 use crate::ids::Sha256;
@@ -51,6 +52,16 @@ pub enum TreeError {
     /// Own stored hashes failed.
     #[error(transparent)]
     Hashes(#[from] HashesError),
+}
+
+/// A tree as its checks need it: a root means nothing without its size. RFC 6962 paths do not bind the size, so that a path taken
+/// for another size can show a leaf at another index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Head {
+    /// Number of leaves.
+    pub size: u64,
+    /// Root over them.
+    pub root: Sha256,
 }
 
 /// Hashes of complete subtrees, numbered as [`stored_index`] says: written once, dense, never changed.
