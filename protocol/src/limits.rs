@@ -47,7 +47,7 @@ pub const LOG_SIZE_MAX: u64 = JSON_INTEGER_MAX;
 pub const PROOF_HASHES_MAX: usize = 64;
 /// Signature lines of one note: two nodes per member, and room for foreign witnesses. At 178 bytes each they fit [`NOTE_MAX_BYTES`].
 pub const NOTE_SIGNATURES_MAX: usize = 2 * MEMBERS_MAX + 16;
-/// A note inside a fork proof, in bytes: the body and the log's own signature line take at most 419.
+/// A note inside a fork proof, in bytes: the body and the log's own signature line take at most 418.
 pub const FORK_NOTE_MAX_BYTES: usize = 512;
 /// Timestamps of cosignatures, in seconds: far below the 2^63 - 1 of the specification, exact in JSON.
 pub const COSIGNATURE_TIME_MAX_S: u64 = JSON_INTEGER_MAX;
