@@ -239,7 +239,7 @@ impl SignedCheckpoint {
 pub struct Opened {
     /// What verified.
     pub signed: SignedCheckpoint,
-    /// Lines and cosignatures of known keys that did not; in the order of their names, then as given.
+    /// Lines and cosignatures of known keys that did not: first the log's, then as given.
     pub refused: Vec<RefusedLine>,
     /// How many lines were skipped because their key is not known.
     pub skipped: usize,
@@ -295,7 +295,8 @@ pub fn open(note: &[u8], origin: Origin, known: &dyn Fn(&PeerId) -> bool) -> Res
     let mut signed = SignedCheckpoint { checkpoint, signature, cosignatures: BTreeMap::new() };
     let mut seen = BTreeSet::new();
     for line in others {
-        let Some(peer) = cosigner_of(&line.name).filter(|peer| known(peer) && line.key_id == Cosignature::key_id(*peer))
+        let Some(peer) =
+            cosigner_of(&line.name).filter(|peer| known(peer) && line.key_id == Cosignature::key_id(*peer))
         else {
             continue;
         };
@@ -342,7 +343,8 @@ fn log_signature(
 }
 
 /// Opens `note` and adds `cosignatures`, each verified; the newest of each node stays. Lines of nodes that are not `known` are
-/// dropped, cosignatures of them skipped. The result depends on the set of lines and cosignatures, not on their order.
+/// dropped, cosignatures of them skipped. As long as all fit the note, what verified depends on
+/// the set of lines and cosignatures, not on their order.
 ///
 /// # Errors
 /// As [`open`].

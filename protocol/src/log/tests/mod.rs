@@ -1,6 +1,7 @@
 //! Tests of the log: shared trees, keys and an oracle that follows the text of RFC 6962 word by word.
 
 mod fork;
+mod merge;
 mod note;
 mod proof;
 mod tree;

@@ -29,14 +29,8 @@ fn proofs_survive_both_codecs_and_check() {
     assert_eq!(consistency.check(log.head(6), Head { size: 13, root: log.root(12) }), invalid);
     let other = Head { size: 6, root: log.root(5) };
     assert_eq!(consistency.check(other, log.head(13)), Err(ProofError::Diverged));
-    assert_eq!(
-        consistency.check(log.head(7), log.head(13)),
-        Err(ProofError::OtherSize { got: 6, expected: 7 })
-    );
-    assert_eq!(
-        consistency.check(log.head(6), log.head(12)),
-        Err(ProofError::OtherSize { got: 13, expected: 12 })
-    );
+    assert_eq!(consistency.check(log.head(7), log.head(13)), Err(ProofError::OtherSize { got: 6, expected: 7 }));
+    assert_eq!(consistency.check(log.head(6), log.head(12)), Err(ProofError::OtherSize { got: 13, expected: 12 }));
 }
 
 #[test]

@@ -9,16 +9,8 @@ use crate::log::tree::*;
 use crate::log::{Frontier, Head};
 
 /// The eight leaves and roots that implementations of Certificate Transparency test with.
-const CT_LEAVES: [&str; 8] = [
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-];
+const CT_LEAVES: [&str; 8] =
+    ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 const CT_ROOTS: [&str; 8] = [
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
     "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -224,9 +216,8 @@ fn hashes(max: usize) -> impl Strategy<Value = Vec<Sha256>> {
 
 /// Sizes of every magnitude, often beside a power of two.
 fn size() -> impl Strategy<Value = u64> {
-    (0u32..64, -2i64..=2, any::<u64>(), any::<bool>()).prop_map(|(bit, off, any, near)| {
-        if near { (1u64 << bit).wrapping_add_signed(off) } else { any >> bit }
-    })
+    (0u32..64, -2i64..=2, any::<u64>(), any::<bool>())
+        .prop_map(|(bit, off, any, near)| if near { (1u64 << bit).wrapping_add_signed(off) } else { any >> bit })
 }
 
 proptest! {
