@@ -3,6 +3,7 @@
 //! Pure: no tokio, no libp2p, no sled, no clock, no randomness, no file access. `SPEC.md` beside this crate describes the same
 //! for other implementations.
 
+pub mod charter;
 pub mod codec;
 pub mod ids;
 pub mod keys;
