@@ -26,6 +26,7 @@ enum Event {
     Junk { node: usize },
     Crash { node: usize },
     Start { node: usize },
+    Recover { node: usize, life: u32 },
     Heal,
 }
 
@@ -68,6 +69,11 @@ pub(super) struct Sim {
     queue: BTreeMap<(u64, u64), Event>,
     nodes: Vec<Node>,
     loss: usize,
+    /// Chance that a receiver misses everything of one kind in one round: this is what makes hidden locks.
+    blackout: usize,
+    salt: u64,
+    /// Chance that catching up works before the healing.
+    sync: usize,
     duplicates: usize,
     delay_max: u64,
     crashes: usize,
@@ -85,7 +91,7 @@ pub(super) struct Sim {
 impl Sim {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng(seed.wrapping_mul(0x1234_5678_9abc_def1) ^ seed);
-        let n = 1 + rng.below(7);
+        let n = [1, 2, 3, 4, 4, 4, 5, 6, 7, 7][rng.below(10)];
         let faults = n - quorum(n);
         let (twins, dead, forgetful) = Self::share(&mut rng, faults);
         let mut roles = vec![Role::Honest; n];
@@ -99,12 +105,15 @@ impl Sim {
         let mut sim = Self {
             n,
             now: 0,
-            heal_at: 2_000 + rng.next() % 20_000,
+            heal_at: 2_000 + rng.next() % 30_000,
             healed: false,
             sequence: 0,
             queue: BTreeMap::new(),
             nodes: Vec::new(),
-            loss: [0, 5, 30, 60][rng.below(4)],
+            loss: [0, 0, 5, 30][rng.below(4)],
+            blackout: [0, 25, 40, 60][rng.below(4)],
+            salt: rng.next(),
+            sync: [0, 2, 5, 60][rng.below(4)],
             duplicates: [0, 10, 30][rng.below(3)],
             delay_max: [20, 400, 4_000][rng.below(3)],
             crashes: [0, 1, 4][rng.below(3)],
@@ -158,17 +167,18 @@ impl Sim {
 
     fn schedule(&mut self) {
         self.at(self.heal_at, Event::Heal);
+        let early = self.rng.percent(60);
         for node in 0..self.nodes.len() {
             self.at(0, Event::Start { node });
             let first_sync = self.rng.next() % SYNC_EVERY;
             self.at(first_sync, Event::Sync { node });
             for v in VALID {
-                let when = self.rng.next() % self.heal_at;
+                let when = if early { 0 } else { self.rng.next() % self.heal_at };
                 self.at(when, Event::Arrive { node, value: value(v) });
             }
             if self.rng.percent(70) {
                 let chosen = self.eligible_for(node);
-                let when = self.rng.next() % self.heal_at;
+                let when = if early { 1 } else { self.rng.next() % self.heal_at };
                 self.at(when, Event::Eligible { node, value: Some(chosen) });
                 if self.rng.percent(20) {
                     let when = self.rng.next() % self.heal_at;
@@ -205,11 +215,16 @@ impl Sim {
         self.rng.next() % if self.healed { DELAY_HEALED } else { self.delay_max }
     }
 
+    fn misses(&self, to: usize, message: &Message) -> bool {
+        let slot = (to as u64) << 40 | u64::from(message.round) << 8 | message.kind as u64;
+        Rng(self.salt ^ slot).percent(self.blackout)
+    }
+
     /// Sends to every machine of a member, unless the network loses it.
     fn send(&mut self, to: usize, message: Message) {
         let targets: Vec<usize> = self.node_of(to).collect();
         for node in targets {
-            if !self.healed && self.rng.percent(self.loss) {
+            if !self.healed && (self.rng.percent(self.loss) || self.misses(to, &message)) {
                 continue;
             }
             let copies = if self.rng.percent(self.duplicates) { 2 } else { 1 };
@@ -229,14 +244,15 @@ impl Sim {
         self.lasting().all(|order| order.decision().is_some())
     }
 
-    /// Ticks within which everybody decides after healing: the waits of 2n rounds, as long as they are by then.
+    /// Ticks within which everybody decides after healing: the last recovery, and the waits of 2n rounds, as long as they
+    /// are by then.
     fn deadline(&self) -> u64 {
         let rounds = self.heal_round..=self.heal_round + 2 * self.n as u32;
         let waits = |round| {
             [TimeoutKind::Propose, TimeoutKind::Prevote, TimeoutKind::Precommit].map(|k| delay_ms(k, round)).iter().sum()
         };
         let total: u64 = rounds.map(|round| -> u64 { waits(round) }).sum();
-        self.heal_at + total + SYNC_EVERY * 2
+        self.heal_at + 2_000 + total + SYNC_EVERY * 2
     }
 
     /// Runs to the end: everybody has decided, or the deadline after healing has passed.
@@ -278,6 +294,11 @@ impl Sim {
             Event::Junk { node } => self.junk(node),
             Event::Crash { node } => self.crash(node),
             Event::Start { node } => self.start(node),
+            Event::Recover { node, life } => {
+                if self.nodes[node].life == life {
+                    self.recover(node);
+                }
+            }
             Event::Heal => self.heal(),
         }
     }
@@ -374,7 +395,7 @@ impl Sim {
         }
         let held: BTreeSet<Message> = self.nodes[index].order.messages().into_iter().collect();
         for other in 0..self.nodes.len() {
-            let reached = self.healed || self.rng.percent(100 - self.loss);
+            let reached = self.healed || self.rng.percent(self.sync);
             let node = &self.nodes[other];
             if other == index || !node.up || node.role == Role::Twins || !reached {
                 continue;
@@ -476,15 +497,23 @@ impl Sim {
         self.nodes[index].up = true;
         self.input(index, Input::Restart);
         if self.nodes[index].recovering {
-            let mut own: Vec<Message> = self.known_of(index).into_iter().collect();
-            own.extend(self.nodes[index].remembered.iter().copied());
-            while !own.is_empty() && self.nodes[index].up {
-                let next = own.swap_remove(self.rng.below(own.len()));
-                self.input(index, Input::Received(next));
-            }
-            self.nodes[index].recovering = !self.nodes[index].up;
+            let (life, pause) = (self.nodes[index].life, self.rng.next() % 2_000);
+            self.at(self.now + pause, Event::Recover { node: index, life });
+        } else {
+            self.input(index, Input::MaySign(true));
         }
-        if !self.nodes[index].recovering {
+    }
+
+    /// Shows a member that was rolled back what it said before, in any order; only then may it sign.
+    fn recover(&mut self, index: usize) {
+        let mut own: Vec<Message> = self.known_of(index).into_iter().collect();
+        own.extend(self.nodes[index].remembered.iter().copied());
+        while !own.is_empty() && self.nodes[index].up {
+            let next = own.swap_remove(self.rng.below(own.len()));
+            self.input(index, Input::Received(next));
+        }
+        if self.nodes[index].up {
+            self.nodes[index].recovering = false;
             self.input(index, Input::MaySign(true));
         }
     }
