@@ -67,6 +67,13 @@ pub enum Record {
     Local(Local),
     /// Somebody changed something.
     Audit(Audit),
+    /// A checkpoint with the cosignatures that witness it, as learnt from another node.
+    Witnessed {
+        /// The log.
+        log: PeerId,
+        /// The note.
+        note: Vec<u8>,
+    },
     /// A row of the view as it stands, repeated at the start of a segment so that damage to older segments cannot lose it.
     Row {
         /// Where.

@@ -180,6 +180,14 @@ impl Certified {
     pub fn next(&self, bundle: &CharterBundle) -> Result<Self, CertificateError> {
         verify(Some(self), bundle)
     }
+    /// Checks a proposal of the version that follows: all but the precommits. What passes is what members may vote for.
+    ///
+    /// # Errors
+    /// [`CertificateError`] naming what does not fit.
+    pub fn proposal(&self, bundle: &CharterBundle) -> Result<Self, CertificateError> {
+        let checked = approved(Some(self), bundle)?;
+        pin(checked.charter, checked.hash, checked.federation, &checked.known)
+    }
     /// The node that writes for `member` as of this version.
     pub fn writer_of(&self, member: &MemberId) -> Option<PeerId> {
         self.writers.get(member).map(|w| w.writer.peer)
@@ -233,6 +241,25 @@ impl Known {
 }
 
 fn verify(prev: Option<&Certified>, bundle: &CharterBundle) -> Result<Certified, CertificateError> {
+    let checked = approved(prev, bundle)?;
+    let needed = super::rules::quorum(checked.voters.len());
+    let got = precommits(prev, &checked.charter, checked.hash, bundle, &checked.known, &checked.voters)?;
+    if got < needed {
+        return Err(CertificateError::Precommits { got, needed });
+    }
+    pin(checked.charter, checked.hash, checked.federation, &checked.known)
+}
+
+/// A charter whose content and approvals were checked, and what its certificate refers to.
+struct Approved {
+    charter: Charter,
+    hash: Sha256,
+    federation: FederationId,
+    known: Known,
+    voters: BTreeSet<MemberId>,
+}
+
+fn approved(prev: Option<&Certified>, bundle: &CharterBundle) -> Result<Approved, CertificateError> {
     let parts = bundle.identities.len() + bundle.writers.len() + bundle.approvals.len() + bundle.precommits.len();
     if parts > CERTIFICATE_PARTS_MAX {
         return Err(CertificateError::TooManyParts(parts));
@@ -253,11 +280,7 @@ fn verify(prev: Option<&Certified>, bundle: &CharterBundle) -> Result<Certified,
     if got < needed {
         return Err(CertificateError::Approvals { got, needed });
     }
-    let got = precommits(prev, &charter, hash, bundle, &known, &voters)?;
-    if got < needed {
-        return Err(CertificateError::Precommits { got, needed });
-    }
-    pin(charter, hash, federation, &known)
+    Ok(Approved { charter, hash, federation, known, voters })
 }
 
 /// The charter is exactly what its change makes of the one before.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, plain, plain_opt};
+pub use crate::charter::order::Kind as VoteKind;
 use crate::ids::{FederationId, Handle, MemberId, PeerId, Sha256};
 use crate::limits::{ADDRESSES_MAX, ADDRESS_MAX_BYTES};
 
@@ -197,18 +198,6 @@ impl Document for Approval {
         }
         Ok(())
     }
-}
-
-/// Type of an ordering message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VoteKind {
-    /// A value is proposed.
-    Proposal,
-    /// First vote.
-    Prevote,
-    /// Second vote; k of one round for one value decide.
-    Precommit,
 }
 
 /// One message of the agreement on the next charter version. Signed by the node key of the writer.

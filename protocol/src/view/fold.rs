@@ -8,7 +8,9 @@ use super::judge::{self, Judge, PREAMBLE};
 use super::overlay::Overlay;
 use super::rows::{Change, Rows, RowsError, Table};
 use super::state::{self, CharterRow, CosignedRow, EntryRow, LeafAt, LogRow, Position, Verdict, key};
-use crate::charter::certificate::CharterBundle;
+use std::collections::BTreeSet;
+
+use crate::charter::certificate::{Certified, CharterBundle};
 use crate::charter::rules::Charter;
 use crate::codec::CodecError;
 use crate::documents::{Approval, Change as CharterChange, Document, Kind, NodeInfo};
@@ -96,6 +98,7 @@ impl Fold {
             Record::Reset { log } => reset(rows, log),
             Record::Local(local) => self::local(rows, local),
             Record::Audit(audit) => self::audit(rows, &audit),
+            Record::Witnessed { log, note } => self.witnessed(rows, log, &note),
             Record::Row { table, key, value } => {
                 rows.put(table, key, value);
                 Ok(())
@@ -221,6 +224,22 @@ impl Fold {
         self.witness(rows, log, new.size, new.root)
     }
 
+    /// Takes a witnessed note over from another node, after counting its cosignatures.
+    fn witnessed(&self, rows: &mut Overlay<'_>, log: PeerId, bytes: &[u8]) -> Result<(), RowsError> {
+        let mut row = log_row(rows, log)?;
+        let version = if row.charter > 0 { row.charter } else { state::meta(rows)?.charter };
+        let Some(charter) = self.charters.get(rows, version)? else { return Ok(()) };
+        let Ok(opened) = note::open(bytes, Origin::new(charter.federation, log), &|_| true) else { return Ok(()) };
+        let checkpoint = *opened.signed.checkpoint();
+        let counts = witnesses(&charter, &log, opened.signed.witnesses().map(|c| c.peer));
+        if counts && row.witnessed.is_none_or(|(held, _)| held < checkpoint.size) {
+            row.witnessed = Some((checkpoint.size, checkpoint.root));
+            rows.store(Table::Logs, key::log(&log), &row)?;
+            rows.put(Table::Promises, key::witnessed(&log), opened.signed.to_text().into_bytes());
+        }
+        Ok(())
+    }
+
     /// Notes whether the checkpoint of this size is witnessed now.
     fn witness(&self, rows: &mut Overlay<'_>, log: PeerId, size: u64, root: Sha256) -> Result<(), RowsError> {
         let mut row = log_row(rows, log)?;
@@ -229,15 +248,10 @@ impl Fold {
         }
         let version = if row.charter > 0 { row.charter } else { state::meta(rows)?.charter };
         let Some(charter) = self.charters.get(rows, version)? else { return Ok(()) };
-        let owner = charter.member_of(&log);
         let promises: Vec<CosignedRow> = state::list(rows, Table::Promises, &key::cosigned_of(&log), usize::MAX)?;
         let fitting: Vec<Cosignature> =
             promises.iter().filter(|p| p.size == size && p.root == root).map(|p| p.cosignature).collect();
-        let mut members: Vec<_> = fitting.iter().filter_map(|c| charter.member_of(&c.peer)).collect();
-        members.sort_unstable();
-        members.dedup();
-        members.retain(|m| Some(*m) != owner);
-        if members.is_empty() || members.len() < charter.charter.witnesses_needed() {
+        if !witnesses(&charter, &log, fitting.iter().map(|c| c.peer)) {
             return Ok(());
         }
         row.witnessed = Some((size, root));
@@ -250,6 +264,13 @@ impl Fold {
         }
         Ok(())
     }
+}
+
+/// Whether cosignatures by these nodes make a checkpoint of `log` witnessed: k - 1 other members, each counted once.
+pub fn witnesses(charter: &Certified, log: &PeerId, nodes: impl Iterator<Item = PeerId>) -> bool {
+    let owner = charter.member_of(log);
+    let members: BTreeSet<_> = nodes.filter_map(|peer| charter.member_of(&peer)).filter(|m| Some(*m) != owner).collect();
+    !members.is_empty() && members.len() >= charter.charter.witnesses_needed()
 }
 
 fn log_row(rows: &mut Overlay<'_>, log: PeerId) -> Result<LogRow, RowsError> {

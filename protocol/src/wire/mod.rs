@@ -13,7 +13,7 @@ use crate::codec::{self, CodecError};
 use crate::ids::{FederationId, PeerId, Sha256};
 use crate::keys::{self, SecretKey};
 use crate::limits::{HOLDINGS_LOGS_MAX, HOLDINGS_MISSING_MAX};
-use crate::log::Cosignature;
+use crate::log::{Cosignature, ForkProof};
 use crate::record::OrderingBundle;
 
 /// Version of the messages here. Each frame names the one that it is written in.
@@ -105,6 +105,8 @@ pub enum Gossip {
         /// Its hash.
         hash: Sha256,
     },
+    /// A log has forked.
+    Fork(ForkProof),
 }
 
 /// Which releases a node holds, log by log.
