@@ -14,5 +14,7 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod record;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod view;
 pub mod wire;
