@@ -5,6 +5,8 @@
 
 pub mod join;
 pub mod sync;
+#[cfg(test)]
+mod tests;
 pub mod ticket;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
