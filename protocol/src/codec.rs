@@ -68,9 +68,11 @@ pub fn decode_first<T: DeserializeOwned>(bytes: &[u8], max_bytes: usize) -> Resu
     // bincode takes the limit as a constant. It allocates what a length claims before it has seen that many bytes, so the
     // limit follows the input.
     match bytes.len() {
-        0..=SHORT_BYTES => decode_with(bytes, standard().with_limit::<{ SHORT_BYTES * CLAIM_PER_BYTE }>()),
-        ..=MIDDLE_BYTES => decode_with(bytes, standard().with_limit::<{ MIDDLE_BYTES * CLAIM_PER_BYTE }>()),
-        ..=FRAME_MAX_BYTES => decode_with(bytes, standard().with_limit::<{ FRAME_MAX_BYTES * CLAIM_PER_BYTE }>()),
+        n if n <= SHORT_BYTES => decode_with(bytes, standard().with_limit::<{ SHORT_BYTES * CLAIM_PER_BYTE }>()),
+        n if n <= MIDDLE_BYTES => decode_with(bytes, standard().with_limit::<{ MIDDLE_BYTES * CLAIM_PER_BYTE }>()),
+        n if n <= FRAME_MAX_BYTES => {
+            decode_with(bytes, standard().with_limit::<{ FRAME_MAX_BYTES * CLAIM_PER_BYTE }>())
+        }
         _ => decode_with(bytes, standard().with_limit::<FRAME_DECODED_MAX_BYTES>()),
     }
 }

@@ -125,7 +125,8 @@ impl Actor {
     pub(crate) fn rotate(&mut self, roles: &[&str]) {
         let generation = self.identities.len() as u64 + 1;
         let (old, fresh) = (self.keys.clone(), Keys::new(self.world, self.handle.as_str(), generation));
-        let pick = |role, old: &SecretKey, new: &SecretKey| if roles.contains(&role) { new.clone() } else { old.clone() };
+        let pick =
+            |role, old: &SecretKey, new: &SecretKey| if roles.contains(&role) { new.clone() } else { old.clone() };
         self.keys = Keys {
             root: pick("root", &old.root, &fresh.root),
             approver: pick("approver", &old.approver, &fresh.approver),
@@ -334,7 +335,8 @@ impl World {
 
     /// Handles of those who vote on the next version, by member id.
     pub(crate) fn voters(&self) -> Vec<String> {
-        let of = |id: MemberId| self.actors.iter().find(|(_, a)| a.id() == id).map(|(handle, _)| handle.clone()).unwrap();
+        let of =
+            |id: MemberId| self.actors.iter().find(|(_, a)| a.id() == id).map(|(handle, _)| handle.clone()).unwrap();
         self.newest().charter.voting().into_iter().map(of).collect()
     }
 

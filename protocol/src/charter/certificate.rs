@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::rules::{Charter, RuleError};
 use crate::codec::bounded;
-use crate::documents::{Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, Standing, VoteKind, Writer};
+use crate::documents::{
+    Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, Standing, VoteKind, Writer,
+};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::identity::{IdentityError, VerifiedIdentity};
 use crate::ids::{FederationId, MemberId, PeerId, Sha256};

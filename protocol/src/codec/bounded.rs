@@ -6,8 +6,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
 use crate::limits::{ENVELOPE_MIN_BYTES, LEAF_MAX_BYTES};
 
@@ -91,6 +91,10 @@ impl Visitor<'_> for Bytes {
         write!(f, "{} to {} bytes", self.min, self.max)
     }
     fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
-        if (self.min..=self.max).contains(&bytes.len()) { Ok(bytes) } else { Err(E::invalid_length(bytes.len(), &self)) }
+        if (self.min..=self.max).contains(&bytes.len()) {
+            Ok(bytes)
+        } else {
+            Err(E::invalid_length(bytes.len(), &self))
+        }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, DocumentError, plain, plain_opt};
 pub use crate::charter::order::Kind as VoteKind;
 use crate::ids::{FederationId, Handle, MemberId, PeerId, Sha256};
-use crate::limits::{ADDRESSES_MAX, ADDRESS_MAX_BYTES};
+use crate::limits::{ADDRESS_MAX_BYTES, ADDRESSES_MAX};
 
 /// Where a log ends: nothing from index `size` on counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -244,7 +244,10 @@ impl Document for Ordering {
         }
         let genesis = self.height == 1;
         if self.height == 0 || genesis != self.prev.is_none() || genesis != self.federation.is_none() {
-            return Err(DocumentError::Rule { key: "prev", rule: "absent with federation at height 1, else both present" });
+            return Err(DocumentError::Rule {
+                key: "prev",
+                rule: "absent with federation at height 1, else both present",
+            });
         }
         Ok(())
     }

@@ -96,7 +96,14 @@ fn an_object_is_an_object() {
 #[test]
 fn canonical_documents_say_nothing_beside_their_members() {
     assert_eq!(parse_canonical::<Inner>(br#"{"a":1}"#), Ok(Inner { a: 1, b: None }));
-    for other in [r#"{"a":1,"b":null}"#, r#"{"a":1,"z":1}"#, r#"{"a": 1}"#, "{\"a\":1}\n", r#"{"a":-0}"#, r#"{"a":1,"b":"\u0078"}"#] {
+    for other in [
+        r#"{"a":1,"b":null}"#,
+        r#"{"a":1,"z":1}"#,
+        r#"{"a": 1}"#,
+        "{\"a\":1}\n",
+        r#"{"a":-0}"#,
+        r#"{"a":1,"b":"\u0078"}"#,
+    ] {
         assert!(parse_canonical::<Inner>(other.as_bytes()).is_err(), "{other}");
     }
     assert!(matches!(to_canonical(&Inner { a: JSON_INTEGER_MAX + 1, b: None }), Err(JsonError::Malformed(_))));
@@ -114,7 +121,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 40, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(|m| Value::Object(m.into_iter().collect())),
+            prop::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|m| Value::Object(m.into_iter().collect())),
         ]
     })
 }

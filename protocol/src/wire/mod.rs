@@ -162,7 +162,12 @@ impl SignedHoldings {
     ///
     /// # Errors
     /// [`CodecError`] if it cannot be encoded.
-    pub fn sign(key: &SecretKey, federation: FederationId, time_ms: u64, holdings: Holdings) -> Result<Self, CodecError> {
+    pub fn sign(
+        key: &SecretKey,
+        federation: FederationId,
+        time_ms: u64,
+        holdings: Holdings,
+    ) -> Result<Self, CodecError> {
         let message = Self::message(federation, time_ms, &holdings)?;
         let signature = key.sign(&message);
         let mut halves = ([0; 32], [0; 32]);

@@ -47,7 +47,8 @@ fn a_federation_grows_from_its_founder() {
 
 #[test]
 fn a_quorum_suffices_and_one_less_does_not() {
-    for (world, k) in [(World::new(1).found(), 1), (World::new(1).found().admit("de-rp"), 2), (three(), 3), (four(), 3)] {
+    for (world, k) in [(World::new(1).found(), 1), (World::new(1).found().admit("de-rp"), 2), (three(), 3), (four(), 3)]
+    {
         let (world, _, full) = admitting(world);
         let mut enough = full.clone();
         enough.approvals.truncate(k);

@@ -181,13 +181,14 @@ fn a_writer_follows_its_predecessor_and_is_signed_by_root() {
         assert!(world.newest().next(&full).is_ok());
         Writer::open(&world.actor("de-sl").writers[1]).unwrap()
     };
-    let push = |writer: Writer| {
-        move |actor: &mut Actor| actor.writers.push(writer.seal(&[&actor.keys.root]).unwrap())
-    };
+    let push = |writer: Writer| move |actor: &mut Actor| actor.writers.push(writer.seal(&[&actor.keys.root]).unwrap());
     assert_eq!(refused(&push(Writer { seq: 3, ..good.clone() })), "does not follow the writer before");
     assert_eq!(refused(&push(Writer { prev: Some(hash("x")), ..good.clone() })), "does not follow the writer before");
     let other = LogEnd { log: base.actor("de-he").peer(), ..closes };
-    assert_eq!(refused(&push(Writer { closes: Some(other), ..good.clone() })), "closes another log than its predecessor's");
+    assert_eq!(
+        refused(&push(Writer { closes: Some(other), ..good.clone() })),
+        "closes another log than its predecessor's"
+    );
     let elsewhere = Some(crate::ids::FederationId([1; 32]));
     assert_eq!(refused(&push(Writer { federation: elsewhere, ..good.clone() })), "names another federation");
     let same = Writer { peer: closes.log, ..good.clone() };

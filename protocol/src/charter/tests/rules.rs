@@ -151,7 +151,10 @@ fn one_content_has_one_text() {
     let array = Charter::parse(b"[1,null,null,null,1750000000,[\"n\",\"n\",null,null,null],[],[],null]");
     assert!(matches!(array, Err(RuleError::Json(JsonError::Shape(_)))), "an array of the members: {array:?}");
     assert!(matches!(other("\"version\":1", "\"version\":\"1\""), Err(RuleError::Json(JsonError::Shape(_)))));
-    assert!(matches!(other("\"version\":1", "\"version\":1,\"version\":1"), Err(RuleError::Json(JsonError::Malformed(_)))));
+    assert!(matches!(
+        other("\"version\":1", "\"version\":1,\"version\":1"),
+        Err(RuleError::Json(JsonError::Malformed(_)))
+    ));
 }
 
 #[test]
@@ -236,7 +239,10 @@ fn absent_parts_of_an_amendment_stay() {
     }
     let after = before.next(at, &change, &[]).unwrap();
     assert_eq!(after.rules, before.rules);
-    assert_eq!(after.member(&id).unwrap(), &Member { standing: Standing::Associate, ..before.member(&id).unwrap().clone() });
+    assert_eq!(
+        after.member(&id).unwrap(),
+        &Member { standing: Standing::Associate, ..before.member(&id).unwrap().clone() }
+    );
     assert_eq!((after.voting().len(), after.quorum(), after.witnesses_needed()), (2, 2, 1));
 }
 

@@ -137,13 +137,14 @@ fn chain() {
     // Three of four suffice: those are carried of the renaming.
     world.bundles[5].approvals.truncate(3);
     world.bundles[5].precommits.truncate(3);
-    let keys = [("de-he", 1), ("de-rp", 1), ("de-rp", 2), ("de-sl", 1), ("de-th", 1)].into_iter().flat_map(|(handle, g)| {
-        ["root", "approver", "publisher", "node"].map(|role| {
-            let seed = seed(2, handle, role, g);
-            let public = crate::keys::SecretKey::from_seed(&seed).public();
-            Key { name: format!("{handle} {role} {g}"), seed: hex::encode(seed), public }
-        })
-    });
+    let keys =
+        [("de-he", 1), ("de-rp", 1), ("de-rp", 2), ("de-sl", 1), ("de-th", 1)].into_iter().flat_map(|(handle, g)| {
+            ["root", "approver", "publisher", "node"].map(|role| {
+                let seed = seed(2, handle, role, g);
+                let public = crate::keys::SecretKey::from_seed(&seed).public();
+                Key { name: format!("{handle} {role} {g}"), seed: hex::encode(seed), public }
+            })
+        });
     let versions = world.bundles.iter().zip(&world.charters).zip(names).map(|((bundle, certified), name)| Version {
         name: name.to_owned(),
         bundle: Bundle::of(bundle),

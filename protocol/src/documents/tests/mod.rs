@@ -47,7 +47,11 @@ fn with<T: Document>(document: &T, pointer: &str, new: Value) -> Vec<u8> {
     let mut value = value(document);
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let object = value.pointer_mut(parent).unwrap().as_object_mut().unwrap();
-    if new.is_null() { object.remove(key).map(drop) } else { object.insert(key.to_owned(), new).map(drop) };
+    if new.is_null() {
+        object.remove(key).map(drop)
+    } else {
+        object.insert(key.to_owned(), new).map(drop)
+    };
     json::canonical(&value)
 }
 

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::samples::*;
 use super::*;
-use crate::limits::{ADDRESSES_MAX, ADDRESS_MAX_BYTES, BODIES_MAX, CORRECTION_FIELDS_MAX};
+use crate::limits::{ADDRESS_MAX_BYTES, ADDRESSES_MAX, BODIES_MAX, CORRECTION_FIELDS_MAX};
 
 /// That `document` is refused by the rule about `key`, by its signer and by everybody who reads it.
 fn refused<T: Document + std::fmt::Debug>(document: &T, key: &str) {
@@ -62,14 +62,63 @@ fn an_amendment_names_a_member_with_what_changes_of_it() {
         Approval { change, ..base.clone() }
     };
     refused(&amend(&|_| ()), "change");
-    refused(&amend(&|c| if let Change::Amend { member, .. } = c { *member = Some(ids().rp) }), "change");
-    refused(&amend(&|c| if let Change::Amend { handle, .. } = c { *handle = "de-xx".parse().ok() }), "change");
-    refused(&amend(&|c| if let Change::Amend { standing, .. } = c { *standing = Some(Standing::Full) }), "change");
-    refused(&amend(&|c| if let Change::Amend { identity, .. } = c { *identity = Some(hash("x")) }), "change");
-    refused(&amend(&|c| if let Change::Amend { writer, .. } = c { *writer = Some(hash("x")) }), "change");
+    refused(
+        &amend(&|c| {
+            if let Change::Amend { member, .. } = c {
+                *member = Some(ids().rp)
+            }
+        }),
+        "change",
+    );
+    refused(
+        &amend(&|c| {
+            if let Change::Amend { handle, .. } = c {
+                *handle = "de-xx".parse().ok()
+            }
+        }),
+        "change",
+    );
+    refused(
+        &amend(&|c| {
+            if let Change::Amend { standing, .. } = c {
+                *standing = Some(Standing::Full)
+            }
+        }),
+        "change",
+    );
+    refused(
+        &amend(&|c| {
+            if let Change::Amend { identity, .. } = c {
+                *identity = Some(hash("x"))
+            }
+        }),
+        "change",
+    );
+    refused(
+        &amend(&|c| {
+            if let Change::Amend { writer, .. } = c {
+                *writer = Some(hash("x"))
+            }
+        }),
+        "change",
+    );
     for bad in bad_texts() {
-        refused(&amend(&|c| if let Change::Amend { name, .. } = c { *name = Some(bad.clone()) }), "change.name");
-        refused(&amend(&|c| if let Change::Amend { license, .. } = c { *license = Some(bad.clone()) }), "change.license");
+        refused(
+            &amend(&|c| {
+                if let Change::Amend { name, .. } = c {
+                    *name = Some(bad.clone())
+                }
+            }),
+            "change.name",
+        );
+        refused(
+            &amend(&|c| {
+                if let Change::Amend { license, .. } = c {
+                    *license = Some(bad.clone())
+                }
+            }),
+            "change.license",
+        );
     }
     let both = amend(&|c| {
         if let Change::Amend { member, handle, name, .. } = c {
@@ -160,9 +209,22 @@ fn texts_of_statements_are_short_and_plain() {
 fn a_kind_is_known_by_its_payload_type() {
     let mut seen = std::collections::BTreeSet::new();
     let types = [
-        IDENTITY_TYPE, Writer::TYPE, NodeInfo::TYPE, Request::TYPE, Approval::TYPE, CHARTER_TYPE, Ordering::TYPE,
-        RELEASE_TYPE, Correction::TYPE, Withdrawal::TYPE, Deprecation::TYPE, Adoption::TYPE, Transfer::TYPE,
-        Leave::TYPE, Advisory::TYPE, "application/vnd.verbund.writer.v2+json",
+        IDENTITY_TYPE,
+        Writer::TYPE,
+        NodeInfo::TYPE,
+        Request::TYPE,
+        Approval::TYPE,
+        CHARTER_TYPE,
+        Ordering::TYPE,
+        RELEASE_TYPE,
+        Correction::TYPE,
+        Withdrawal::TYPE,
+        Deprecation::TYPE,
+        Adoption::TYPE,
+        Transfer::TYPE,
+        Leave::TYPE,
+        Advisory::TYPE,
+        "application/vnd.verbund.writer.v2+json",
     ];
     for kind in types {
         let envelope = Envelope::sign(kind, b"{}".to_vec(), []).unwrap();

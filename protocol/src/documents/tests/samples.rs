@@ -39,7 +39,8 @@ pub(super) fn writers() -> Vec<(&'static str, Writer)> {
     let closes = LogEnd { log: first, size: 17, root: hash("root") };
     let prev = Some(world.actor("de-he").writer());
     let joined = Writer::open(&world.actor("de-rp").writers[0]).unwrap();
-    let next = Writer { federation: Some(federation), seq: 2, prev, peer: second, closes: Some(closes), ..founder.clone() };
+    let next =
+        Writer { federation: Some(federation), seq: 2, prev, peer: second, closes: Some(closes), ..founder.clone() };
     vec![("a member's first", joined), ("the founder's first", founder), ("a second, which closes", next)]
 }
 
@@ -126,7 +127,8 @@ pub(super) fn leaves() -> Vec<(&'static str, Leave)> {
 
 pub(super) fn corrections() -> Vec<(&'static str, Correction)> {
     let Ids { federation, he, process, .. } = ids();
-    let fields = json!({ "title": "Hundesteuer – Anmeldung", "keywords": ["Hund", "Steuer"], "later": { "kept": true } });
+    let fields =
+        json!({ "title": "Hundesteuer – Anmeldung", "keywords": ["Hund", "Steuer"], "later": { "kept": true } });
     let fields = fields.as_object().unwrap().clone();
     let full = Correction { federation, member: he, process, release: hash("release"), fields, time_s: FOUNDED_S };
     vec![("title and keywords", full)]

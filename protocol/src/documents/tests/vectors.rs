@@ -199,7 +199,10 @@ fn writer() {
         ("seq 2 without prev and closes", with(&joined, "/seq", json!(2))),
         ("seq 1 with prev and closes", with(&next, "/seq", json!(1))),
         ("seq 2 without federation", with(&next, "/federation", Value::Null)),
-        ("a peer that is no Ed25519 key", with(&joined, "/peer", json!("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"))),
+        (
+            "a peer that is no Ed25519 key",
+            with(&joined, "/peer", json!("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N")),
+        ),
         ("closes as an array", with(&next, "/closes", json!([next.peer, 17, hash("root")]))),
     ];
     check("writer", &Made { valid, signers: by("root"), invalid });
@@ -361,8 +364,11 @@ struct InvalidIdentity {
     error: String,
 }
 
+/// A version's name, who signs it, and its content.
+type Named = (&'static str, Vec<Signer>, Identity);
+
 /// Hessen's first identity, a second with all keys rotated and two of three root keys needed, a third with slugs.
-fn identity_chain() -> (Vec<Signer>, Vec<(&'static str, Vec<Signer>, Identity)>) {
+fn identity_chain() -> (Vec<Signer>, Vec<Named>) {
     let signer = |role: &str, generation| Signer::new("de-he", role, generation);
     let public = |role: &str, generation| signer(role, generation).key().public();
     let world = world();
@@ -395,7 +401,7 @@ fn identity_chain() -> (Vec<Signer>, Vec<(&'static str, Vec<Signer>, Identity)>)
     (keys, chain)
 }
 
-fn invalid_identities(chain: &[(&'static str, Vec<Signer>, Identity)]) -> Vec<(&'static str, usize, Vec<u8>)> {
+fn invalid_identities(chain: &[Named]) -> Vec<(&'static str, usize, Vec<u8>)> {
     let (_, _, first) = &chain[0];
     let (_, two, second) = &chain[1];
     let forge = |value: &Value, signers: &[Signer]| {
@@ -416,7 +422,11 @@ fn invalid_identities(chain: &[(&'static str, Vec<Signer>, Identity)]) -> Vec<(&
         ("a first version 2", 0, one("/version", json!(2))),
         ("a first version that names a member", 0, whole(two)),
         ("not signed", 0, forge(&serde_json::to_value(first).unwrap(), &[])),
-        ("signed by an approver", 0, forge(&serde_json::to_value(first).unwrap(), &[Signer::new("de-he", "approver", 1)])),
+        (
+            "signed by an approver",
+            0,
+            forge(&serde_json::to_value(first).unwrap(), &[Signer::new("de-he", "approver", 1)]),
+        ),
         ("a key in two roles", 0, one("/roles/nodes", json!(first.roles.root.keys))),
         ("a key twice in a role", 0, one("/roles/root/keys", json!(vec![first.roles.root.keys[0]; 2]))),
         ("threshold 0", 0, one("/roles/root/threshold", json!(0))),
@@ -447,7 +457,7 @@ fn follow(chain: &[Envelope], next: &Envelope) -> Result<VerifiedIdentity, Ident
 #[test]
 fn identity() {
     let (keys, chain) = identity_chain();
-    let sealed = |(name, signers, identity): &(&'static str, Vec<Signer>, Identity)| {
+    let sealed = |(name, signers, identity): &Named| {
         let keys: Vec<_> = signers.iter().map(Signer::key).collect();
         valid(name, signers, &identity.seal(&keys.iter().collect::<Vec<_>>()).unwrap())
     };
@@ -467,7 +477,8 @@ fn identity() {
         fingerprint,
     };
     let found: Identities = golden("documents/identity.json", &made);
-    let file = File { payload_type: found.payload_type, keys: found.keys, valid: vec![], lenient: vec![], invalid: vec![] };
+    let file =
+        File { payload_type: found.payload_type, keys: found.keys, valid: vec![], lenient: vec![], invalid: vec![] };
     let mut before = Vec::new();
     for (case, (_, _, identity)) in found.chain.iter().zip(&chain) {
         let envelope = check_envelope(&file, case);
@@ -512,18 +523,25 @@ fn envelope() {
         serde_json::to_string(&value).unwrap()
     };
     let sig = |n: usize| parsed["signatures"][n]["sig"].as_str().unwrap().to_owned();
-    let flipped = |n: usize| if sig(n).starts_with('A') { sig(n).replacen('A', "B", 1) } else { format!("A{}", &sig(n)[1..]) };
+    let flipped =
+        |n: usize| if sig(n).starts_with('A') { sig(n).replacen('A', "B", 1) } else { format!("A{}", &sig(n)[1..]) };
     let many: Vec<_> = (0..=SIGNATURES_MAX).map(|n| json!({ "keyid": n.to_string(), "sig": "" })).collect();
     let cases = vec![
         ("two signatures", whole.clone()),
         ("other members and spaces", alter(&|v| v["zz"] = json!(1)).replace(',', " , ")),
         ("no signatures", alter(&|v| v["signatures"] = json!([]))),
         ("a forged signature", alter(&|v| v["signatures"][0]["sig"] = json!(flipped(0)))),
-        ("a signature under another key", alter(&|v| v["signatures"][1]["keyid"] = json!(keys[0].public().to_string().replace(':', "-")))),
-        ("swapped signatures", alter(&|v| {
-            v["signatures"][0]["sig"] = json!(sig(1));
-            v["signatures"][1]["sig"] = json!(sig(0));
-        })),
+        (
+            "a signature under another key",
+            alter(&|v| v["signatures"][1]["keyid"] = json!(keys[0].public().to_string().replace(':', "-"))),
+        ),
+        (
+            "swapped signatures",
+            alter(&|v| {
+                v["signatures"][0]["sig"] = json!(sig(1));
+                v["signatures"][1]["sig"] = json!(sig(0));
+            }),
+        ),
         ("a signature that is no base64", alter(&|v| v["signatures"][0]["sig"] = json!("***"))),
         ("a signature of 63 bytes", alter(&|v| v["signatures"][0]["sig"] = json!("A".repeat(84)))),
         ("a key id of another algorithm", alter(&|v| v["signatures"][0]["keyid"] = json!("ml-dsa-65:00"))),
@@ -544,7 +562,8 @@ fn envelope() {
     ];
     let case = |(name, envelope): (&str, String)| {
         let parsed = Envelope::parse(envelope.as_bytes());
-        let by = |e: &Envelope| signers.iter().filter(|s| e.signed_by(&s.key().public())).map(|s| s.name.clone()).collect();
+        let by =
+            |e: &Envelope| signers.iter().filter(|s| e.signed_by(&s.key().public())).map(|s| s.name.clone()).collect();
         let signed_by = parsed.as_ref().map(by).unwrap_or_default();
         EnvelopeCase { name: name.to_owned(), envelope, signed_by, error: outcome(parsed) }
     };
@@ -585,7 +604,10 @@ struct JsonCase {
 #[test]
 fn json_texts() {
     let cases = [
-        ("order of keys by UTF-16", "{\"\u{20ac}\":1,\"\\r\":2,\"\u{fb33}\":3,\"1\":4,\"\u{1f600}\":5,\"\u{80}\":6,\"\u{f6}\":7}"),
+        (
+            "order of keys by UTF-16",
+            "{\"\u{20ac}\":1,\"\\r\":2,\"\u{fb33}\":3,\"1\":4,\"\u{1f600}\":5,\"\u{80}\":6,\"\u{f6}\":7}",
+        ),
         ("escapes that need not be", "[\"\\u0041\\/\\u00f6\\ud83d\\ude00\"]"),
         ("escapes that must be", "[\"\\u0000\\u001f\\b\\t\\n\\f\\r\\\"\\\\\u{7f}\u{2028}\"]"),
         ("spaces", " { \"a\" : [ 1 , true , null , { } ] } \n"),

@@ -41,13 +41,17 @@ fn every_list_of_a_message_has_its_bound() {
     bounded(CERTIFICATE_PARTS_MAX, |n| {
         Gossip::Ordering(vec![OrderingBundle { approvals: vec![part(); n], ..OrderingBundle::default() }])
     });
-    bounded(ANSWER_PARTS_MAX, |n| join::Response::Progress(join::Progress::Member { version: 1, nodes: vec![part(); n] }));
+    bounded(ANSWER_PARTS_MAX, |n| {
+        join::Response::Progress(join::Progress::Member { version: 1, nodes: vec![part(); n] })
+    });
     bounded(MEMBERS_MAX, |n| {
         let approvals = vec![("de-he".parse().unwrap(), true); n];
         join::Response::Progress(join::Progress::Waiting { approvals, needed: 1 })
     });
     bounded(HOLDINGS_LOGS_MAX, |n| Holdings { logs: vec![LogHoldings { log: peer, below: 0, missing: vec![] }; n] });
-    bounded(HOLDINGS_MISSING_MAX, |n| Holdings { logs: vec![LogHoldings { log: peer, below: 0, missing: vec![0; n] }] });
+    bounded(HOLDINGS_MISSING_MAX, |n| Holdings {
+        logs: vec![LogHoldings { log: peer, below: 0, missing: vec![0; n] }],
+    });
 }
 
 #[test]
@@ -71,7 +75,9 @@ fn the_shortest_envelope_is_as_long_as_the_limit_says() {
 fn real_frames_decode_at_their_full_length() {
     // A status of all logs, an answer full of entries, small integers throughout: the most that decoding may claim per byte.
     let peer = SecretKey::from_seed(&[1; 32]).peer();
-    let holdings = Holdings { logs: vec![LogHoldings { log: peer, below: 1, missing: vec![1; HOLDINGS_MISSING_MAX] }; HOLDINGS_LOGS_MAX] };
+    let holdings = Holdings {
+        logs: vec![LogHoldings { log: peer, below: 1, missing: vec![1; HOLDINGS_MISSING_MAX] }; HOLDINGS_LOGS_MAX],
+    };
     assert!(taken(&holdings));
     let signed = SignedHoldings { peer, time_ms: 0, holdings, signature: ([0; 32], [0; 32]) };
     assert!(taken(&sync::Response::Holdings(vec![signed; 20])));
@@ -84,7 +90,7 @@ fn real_frames_decode_at_their_full_length() {
 
 #[test]
 fn frames_over_their_cap_are_refused_unread() {
-    let bytes = encode(federation(), &Gossip::Document(vec![0; 100])).unwrap();
+    let bytes = encode(federation(), Gossip::Document(vec![0; 100])).unwrap();
     let refused = decode::<Gossip>(federation(), &bytes, bytes.len() - 1);
     assert_eq!(refused, Err(FrameError::Codec(CodecError::TooLong { len: bytes.len(), max: bytes.len() - 1 })));
     assert!(decode::<Gossip>(federation(), &bytes, bytes.len()).is_ok());
@@ -97,7 +103,7 @@ fn a_newer_version_is_named_whatever_it_says() {
         assert_eq!(decode::<Gossip>(federation(), &bytes, 100), Err(FrameError::Version(version)));
     }
     let other = FederationId([1; 32]);
-    let bytes = encode(other, &Gossip::Document(vec![])).unwrap();
+    let bytes = encode(other, Gossip::Document(vec![])).unwrap();
     assert_eq!(decode::<Gossip>(federation(), &bytes, 100), Err(FrameError::Federation(other)));
 }
 
@@ -106,14 +112,18 @@ fn holdings_are_bound_to_their_node_federation_and_time() {
     let key = SecretKey::from_seed(&[1; 32]);
     let held = Holdings { logs: vec![LogHoldings { log: key.peer(), below: 9, missing: vec![2, 5] }] };
     assert!(held.has(&key.peer(), 8) && held.has(&key.peer(), 0));
-    assert!(!held.has(&key.peer(), 9) && !held.has(&key.peer(), 2) && !held.has(&SecretKey::from_seed(&[2; 32]).peer(), 0));
+    assert!(
+        !held.has(&key.peer(), 9) && !held.has(&key.peer(), 2) && !held.has(&SecretKey::from_seed(&[2; 32]).peer(), 0)
+    );
     let good = SignedHoldings::sign(&key, federation(), 7, held).unwrap();
     assert!(good.verify(federation()));
     assert!(!good.verify(FederationId([1; 32])));
     assert!(!SignedHoldings { time_ms: 8, ..good.clone() }.verify(federation()));
     assert!(!SignedHoldings { peer: SecretKey::from_seed(&[2; 32]).peer(), ..good.clone() }.verify(federation()));
     assert!(!SignedHoldings { holdings: Holdings::default(), ..good }.verify(federation()));
-    let many = |logs, missing| Holdings { logs: vec![LogHoldings { log: key.peer(), below: 9, missing: vec![0; missing] }; logs] };
+    let many = |logs, missing| Holdings {
+        logs: vec![LogHoldings { log: key.peer(), below: 9, missing: vec![0; missing] }; logs],
+    };
     for (logs, missing, fits) in [(300, 0, true), (301, 0, false), (1, 256, true), (1, 257, false)] {
         let signed = SignedHoldings::sign(&key, federation(), 7, many(logs, missing)).unwrap();
         assert_eq!(signed.verify(federation()), fits);

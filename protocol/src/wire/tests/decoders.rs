@@ -76,7 +76,7 @@ fn encoded() -> Vec<Vec<u8>> {
         .chain(all(join_responses()))
         .chain(all(progresses()))
         .chain(all(refusals()))
-        .chain(all(super::samples::records()))
+        .chain(all(samples::records()))
         .chain(all(locals()))
         .chain([Batch { records }.encode().unwrap(), Batch { records: entries }.encode().unwrap()])
         .collect()
@@ -115,7 +115,9 @@ fn hostile_lengths_are_refused() {
     ENCODED.with(|all| {
         for good in all {
             for at in (0..good.len()).step_by(7) {
-                for claim in [&[251, 255, 255][..], &[252, 255, 255, 255, 3], &[253, 255, 255, 255, 255, 255, 255, 255, 127]] {
+                for claim in
+                    [&[251, 255, 255][..], &[252, 255, 255, 255, 3], &[253, 255, 255, 255, 255, 255, 255, 255, 127]]
+                {
                     let bytes = [&good[..at], claim, &good[at..]].concat();
                     try_all(&bytes);
                 }

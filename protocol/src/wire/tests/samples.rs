@@ -91,7 +91,15 @@ fn handle(text: &str) -> Handle {
 pub(super) fn gossip() -> Vec<(&'static str, Gossip)> {
     let (size, root) = (300, hash("root"));
     vec![
-        ("Log", Gossip::Log { log: log(), note: note(), first: 298, leaves: vec![b"leaf 298".to_vec(), b"leaf 299".to_vec()] }),
+        (
+            "Log",
+            Gossip::Log {
+                log: log(),
+                note: note(),
+                first: 298,
+                leaves: vec![b"leaf 298".to_vec(), b"leaf 299".to_vec()],
+            },
+        ),
         ("Cosigned", Gossip::Cosigned { log: log(), size, root, cosignature: cosignature() }),
         ("Document", Gossip::Document(envelope("node_info"))),
         ("Ordering", Gossip::Ordering(ordering())),
@@ -159,9 +167,14 @@ pub(super) fn sync_responses() -> Vec<(&'static str, sync::Response)> {
 
 /// Further values of variants that hold variants.
 pub(super) fn sync_refusals() -> Vec<(&'static str, sync::Response)> {
-    [("NotHere", Refusal::NotHere), ("Unsupported", Refusal::Unsupported), ("NotMember", Refusal::NotMember), ("Internal", Refusal::Internal)]
-        .map(|(name, refusal)| (name, sync::Response::Refused(refusal)))
-        .into()
+    [
+        ("NotHere", Refusal::NotHere),
+        ("Unsupported", Refusal::Unsupported),
+        ("NotMember", Refusal::NotMember),
+        ("Internal", Refusal::Internal),
+    ]
+    .map(|(name, refusal)| (name, sync::Response::Refused(refusal)))
+    .into()
 }
 
 pub(super) fn join_requests() -> Vec<(&'static str, join::Request)> {

@@ -138,7 +138,7 @@ fn gossip() {
         }),
         ("301 logs", raw(4, &(peer, 0_u64, vec![(peer, 0_u64, Vec::<u64>::new()); 301], [0_u8; 32], [0_u8; 32]))),
     ];
-    check("gossip", &super::samples::gossip(), &[], other);
+    check("gossip", &samples::gossip(), &[], other);
 }
 
 #[test]
@@ -159,7 +159,8 @@ fn sync_response() {
 
 #[test]
 fn join_request() {
-    let bare = (([1_u8; 16], [2_u8; 32]), vec![envelope("x"); 257], Vec::<u8>::new(), Vec::<u8>::new(), Vec::<u8>::new());
+    let bare =
+        (([1_u8; 16], [2_u8; 32]), vec![envelope("x"); 257], Vec::<u8>::new(), Vec::<u8>::new(), Vec::<u8>::new());
     check("join_request", &join_requests(), &[], vec![("257 identities", raw(1, &bare))]);
 }
 
@@ -190,7 +191,8 @@ fn record_case((name, record): &(&str, Record)) -> Case {
 fn batches() -> Vec<(&'static str, Vec<u8>)> {
     let log = PeerId(crate::ids::PublicKey([7; 32]));
     let leaves = vec![b"one".to_vec(), Vec::new(), b"three".to_vec()];
-    let records = vec![Record::entries(log, 5, leaves), Record::Reset { log }, Record::entries(log, 8, vec![b"x".to_vec()])];
+    let records =
+        vec![Record::entries(log, 5, leaves), Record::Reset { log }, Record::entries(log, 8, vec![b"x".to_vec()])];
     let good = Batch { records }.encode().unwrap();
     let mut version = good.clone();
     version[0] = 2;
@@ -214,13 +216,13 @@ fn records() {
         Case { name: name.to_owned(), body: None, hex: hex::encode(bytes), error }
     };
     let made = Records {
-        records: super::samples::records().iter().map(record_case).collect(),
+        records: samples::records().iter().map(record_case).collect(),
         locals: locals().iter().map(record_case).collect(),
         origins: origins().iter().map(record_case).collect(),
         batches: batches().into_iter().map(batch).collect(),
     };
     let found: Records = golden("wire/record.json", &made);
-    let samples = super::samples::records().into_iter().chain(locals()).chain(origins());
+    let samples = samples::records().into_iter().chain(locals()).chain(origins());
     for (case, (_, record)) in found.records.iter().chain(&found.locals).chain(&found.origins).zip(samples) {
         let bytes = hex::decode(&case.hex).unwrap();
         assert_eq!(codec::decode::<Record>(&bytes, 1 << 16).as_ref(), Ok(&record), "{}", case.name);
