@@ -5,6 +5,7 @@
 
 pub mod charter;
 pub mod codec;
+pub mod core;
 pub mod documents;
 pub mod envelope;
 pub mod identity;
