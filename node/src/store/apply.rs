@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    commit::Staged,
+    commit::{Job, Staged},
     fold::Seq,
     gate::Gate,
     overlay::{RowChange, Views},
@@ -71,12 +71,14 @@ impl Run {
 pub(super) struct Applier {
     pub views: Arc<Views>,
     pub queue: Arc<Queue<Staged>>,
+    /// The journal's line, closed when the base fails: then the journal thread ends too, and those who wait for it learn of it.
+    pub jobs: Arc<Queue<Job>>,
     pub gate: Arc<Gate>,
     pub applied: Arc<AtomicU64>,
 }
 
 /// Fails the store if the thread ends in a panic.
-struct Leave<'a>(&'a Gate, bool);
+struct Leave<'a>(&'a Applier, bool);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
@@ -89,12 +91,17 @@ impl Drop for Leave<'_> {
 impl Applier {
     /// Runs until the line is closed and empty, or the base fails.
     pub(super) fn run(self) {
-        let mut leave = Leave(&self.gate, false);
+        let mut leave = Leave(&self, false);
         if let Err(e) = self.work() {
             self.views.base.distrust(&e.0);
-            self.gate.fail(format!("view: {e}"));
+            self.fail(format!("view: {e}"));
         }
         leave.1 = true;
+    }
+
+    fn fail(&self, reason: String) {
+        self.gate.fail(reason);
+        self.jobs.close();
     }
 
     fn work(&self) -> Result<(), ViewError> {

@@ -38,8 +38,7 @@ impl Floor {
     pub(super) fn state(&self) -> FloorState {
         let free_bytes = self.disk.free_bytes(&self.dir).ok();
         let was_low = self.low.load(Ordering::Relaxed);
-        let bound =
-            if was_low { self.floor_bytes.saturating_add(self.floor_bytes / 8) } else { self.floor_bytes };
+        let bound = if was_low { self.floor_bytes.saturating_add(self.floor_bytes / 8) } else { self.floor_bytes };
         let low = match free_bytes {
             Some(free) => free < bound,
             None => was_low,

@@ -2,7 +2,7 @@
 //!
 //! Owns the contract and the admission rule for hash rows. Must never look into a frame.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 use verbund_protocol::view::rows::{Change, Rows, RowsError, Table};
@@ -78,12 +78,13 @@ pub(super) fn check_hashes(rows: &dyn Rows, changes: &[Change]) -> Result<(), Fo
     for change in changes.iter().filter(|c| c.table == Table::Hashes) {
         let refuse = |why: &str| FoldError::Refused(format!("hash row {}: {why}", hex::encode(&change.key)));
         let (log, index) = hash_key(&change.key).ok_or_else(|| refuse("the key is not 12 bytes"))?;
-        if !counts.contains_key(&log) {
-            let last = rows.last(Table::Hashes, &log.to_be_bytes())?;
-            let count = last.and_then(|(key, _)| hash_key(&key)).map_or(0, |(_, last)| last.saturating_add(1));
-            counts.insert(log, count);
-        }
-        let Some(count) = counts.get_mut(&log) else { continue };
+        let count = match counts.entry(log) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let last = rows.last(Table::Hashes, &log.to_be_bytes())?.and_then(|(key, _)| hash_key(&key));
+                new.insert(last.map_or(0, |(_, last)| last.saturating_add(1)))
+            }
+        };
         match &change.value {
             Some(value) if value.len() != HASH_BYTES => return Err(refuse("the value is not 32 bytes")),
             Some(_) if index > *count => return Err(refuse("it would leave a gap")),

@@ -39,18 +39,6 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-pub use self::{
-    disk::{Disk, RealDisk, SegmentFile},
-    error::{ReadError, StoreError},
-    floor::FloorState,
-    fold::{Fold, FoldError, FramePosition, HASH_BYTES, HASH_KEY_BYTES, Seq},
-    journal::{
-        CutTail, Damage,
-        format::{FORMAT, FRAME_MAX_BYTES},
-    },
-    open::{OpenReport, Unfolded, ViewReport},
-    overlay::Reader,
-};
 use self::{
     apply::Applier,
     commit::{Committer, Job, Progress},
@@ -63,6 +51,18 @@ use self::{
     },
     overlay::Views,
     sync::{Queue, lock, read},
+};
+pub use self::{
+    disk::{Disk, RealDisk, SegmentFile},
+    error::{ReadError, StoreError},
+    floor::FloorState,
+    fold::{Fold, FoldError, FramePosition, HASH_BYTES, HASH_KEY_BYTES, Seq},
+    journal::{
+        CutTail, Damage,
+        format::{FORMAT, FRAME_MAX_BYTES},
+    },
+    open::{OpenReport, Unfolded, ViewReport},
+    overlay::Reader,
 };
 
 /// Where the rows are kept.
@@ -195,6 +195,10 @@ impl Store {
     pub fn open(dir: &Path, fold: Arc<dyn Fold>, options: Options) -> Result<(Self, OpenReport), StoreError> {
         fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
         let lock = lock::acquire(dir)?;
+        if let Some(Err(e)) = dir.parent().map(|parent| options.disk.sync_dir(parent)) {
+            // The parent is not this store's, and may not be readable for this user.
+            tracing::debug!(error = %e, "the parent folder could not be synced");
+        }
         let journal = Journal::open(options.disk.clone(), dir.join("journal"), options.instance)?;
         let (views, report) = open::view(dir, fold.as_ref(), &options, &journal)?;
         tracing::info!(
@@ -247,9 +251,8 @@ impl Store {
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         }));
-        let applier = Applier { views, queue: settled.clone(), gate: gate.clone(), applied };
-        let committer =
-            Committer { writer: journal.writer, jobs, applied: settled, gate, progress, committed: sender };
+        let applier = Applier { views, queue: settled.clone(), jobs: jobs.clone(), gate: gate.clone(), applied };
+        let committer = Committer { writer: journal.writer, jobs, applied: settled, gate, progress, committed: sender };
         store.spawn(dir, "store-view", move || applier.run())?;
         store.spawn(dir, "store-journal", move || committer.run())?;
         Ok(store)

@@ -1,10 +1,6 @@
 //! Opening a store: the journal first, then a view that agrees with it.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, path::Path, sync::Arc};
 
 use verbund_protocol::view::rows::RowsError;
 
@@ -189,12 +185,7 @@ fn agrees(journal: &Journal, mark: &Mark) -> Result<(), Stop> {
 }
 
 /// Folds all frames behind `mark` into the base.
-fn catch_up(
-    views: &Arc<Views>,
-    fold: &dyn Fold,
-    journal: &Journal,
-    mark: Option<Mark>,
-) -> Result<Caught, Stop> {
+fn catch_up(views: &Arc<Views>, fold: &dyn Fold, journal: &Journal, mark: Option<Mark>) -> Result<Caught, Stop> {
     let reader = Reader(views.clone());
     let mut caught = Caught::default();
     let mut run = Run::default();
@@ -245,7 +236,7 @@ fn report(journal: &Journal, view: ViewReport, caught: Caught) -> OpenReport {
 }
 
 /// Makes room for a new view. The old one goes to another name first: sled may still hold a lock on its files after a panic.
-fn move_aside(folder: &PathBuf, aside: &PathBuf) -> io::Result<()> {
+fn move_aside(folder: &Path, aside: &Path) -> io::Result<()> {
     if folder.exists() {
         remove(aside)?;
         fs::rename(folder, aside)?;

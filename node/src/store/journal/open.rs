@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -121,12 +121,7 @@ impl Journal {
     }
 
     /// Starts a journal where there is none. A lone segment too short to hold a frame is none.
-    fn start(
-        disk: Arc<dyn Disk>,
-        dir: PathBuf,
-        instance: [u8; 32],
-        segments: &[Segment],
-    ) -> Result<Self, StoreError> {
+    fn start(disk: Arc<dyn Disk>, dir: PathBuf, instance: [u8; 32], segments: &[Segment]) -> Result<Self, StoreError> {
         let mut cut_tail = None;
         for segment in segments {
             let path = segment_path(&dir, segment.number);
@@ -137,6 +132,9 @@ impl Journal {
             fs::remove_file(&path).map_err(StoreError::io(&path))?;
             cut_tail = Some(CutTail { segment: segment.number, offset: 0, bytes, zeros: false });
         }
+        // The folder itself must be durable before the first frame is.
+        let parent = dir.parent().unwrap_or(&dir);
+        disk.sync_dir(parent).map_err(StoreError::io(parent))?;
         let mut salt = Salt::default();
         getrandom::fill(&mut salt).map_err(|e| StoreError::io(&dir)(io::Error::other(e.to_string())))?;
         let place = Place { disk, dir: dir.clone(), instance, salt };
@@ -200,7 +198,7 @@ impl Journal {
 }
 
 /// Numbers of the segments in `dir`, ascending. Leftovers of a roll that was interrupted are removed: nothing in them counted.
-fn list(dir: &PathBuf) -> io::Result<Vec<u32>> {
+fn list(dir: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -215,11 +213,7 @@ fn list(dir: &PathBuf) -> io::Result<Vec<u32>> {
 }
 
 /// Reads all headers, and takes the salt from the newest that can be read.
-fn headers(
-    dir: &PathBuf,
-    instance: [u8; 32],
-    numbers: &[u32],
-) -> Result<(Vec<Segment>, Option<Salt>), StoreError> {
+fn headers(dir: &Path, instance: [u8; 32], numbers: &[u32]) -> Result<(Vec<Segment>, Option<Salt>), StoreError> {
     let mut salt = None;
     let mut segments = Vec::with_capacity(numbers.len());
     for number in numbers.iter().copied() {
@@ -237,7 +231,8 @@ fn headers(
                 return Err(StoreError::Foreign { path, found: short(&header.instance), expected: short(&instance) });
             }
         }
-        let header = decoded.filter(|(header, _)| header.segment == number);
+        // A file that ends within its header was cut by something else than this program.
+        let header = decoded.filter(|(header, _)| header.segment == number && read as u64 == HEADER_BYTES);
         if let Some((header, _)) = header {
             salt = Some(header.salt);
         }
@@ -263,7 +258,7 @@ fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
 }
 
 fn survey_segment(
-    dir: &PathBuf,
+    dir: &Path,
     salt: &Salt,
     segment: Segment,
     is_last: bool,
@@ -276,8 +271,8 @@ fn survey_segment(
         survey.note(Damage { segment: segment.number, offset: 0, bytes: HEADER_BYTES, after, before: None });
     }
     let from = (HEADER_BYTES, survey.last);
-    let found =
-        scan::segment(&file, segment.number, salt, from, &mut |_| Ok::<(), io::Error>(())).map_err(StoreError::io(&path))?;
+    let found = scan::segment(&file, segment.number, salt, from, &mut |_| Ok::<(), io::Error>(()))
+        .map_err(StoreError::io(&path))?;
     survey.count += found.frames;
     survey.bytes += found.len;
     survey.damages += found.damages;
@@ -297,7 +292,7 @@ fn survey_segment(
 }
 
 /// Cuts what follows the last valid frame of the last segment.
-fn cut(dir: &PathBuf, segment: u32, tail: &Found) -> Result<Option<CutTail>, StoreError> {
+fn cut(dir: &Path, segment: u32, tail: &Found) -> Result<Option<CutTail>, StoreError> {
     if tail.len <= tail.end {
         return Ok(None);
     }

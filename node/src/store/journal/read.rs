@@ -1,12 +1,6 @@
 //! Reading single frames by position, from any thread.
 
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    path::PathBuf,
-    sync::Mutex,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Mutex};
 
 use bytes::Bytes;
 
@@ -14,12 +8,7 @@ use super::{
     format::{HEAD_BYTES, Head, Salt},
     segment_path,
 };
-use crate::store::{
-    error::ReadError,
-    files::Files,
-    fold::FramePosition,
-    sync::lock,
-};
+use crate::store::{error::ReadError, files::Files, fold::FramePosition, sync::lock};
 
 /// Open segments kept for reading.
 const OPEN_MAX: usize = 32;

@@ -7,13 +7,13 @@ use verbund_protocol::view::rows::{Change, MemoryRows, Row, Rows, Table};
 
 use super::{
     super::{
-        FramePosition, ViewKind,
+        FramePosition, ViewKind, ViewReport,
         apply::Run,
         fold::check_hashes,
         overlay::{Reader, RowChange, Views},
         view::{Base, Mark, memory::Memory, sled::Sled},
     },
-    Op, append, dump, durable, frame, hash, hash_key, model, open, sample, toy,
+    Op, append, append_all, dump, durable, frame, hash, hash_key, model, open, sample, toy,
 };
 use crate::store::Fold;
 
@@ -263,6 +263,23 @@ fn store_shows_rows_at_once_and_after_reopening() {
         assert_eq!((report.frames, report.last, report.cut_tail, report.damages), (50, 50, None, 0));
         assert_eq!(dump(&store.reader()), dump(&model(&frames)), "{kind:?}");
     }
+}
+
+#[test]
+fn the_last_handle_to_go_commits_and_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    let frames: Vec<_> = (0..30).map(sample).collect();
+    let (store, _) = open(dir.path(), ViewKind::Sled);
+    let other = store.clone();
+    let reader = store.reader();
+    append_all(&store, &frames);
+    drop(store);
+    append(&other, &sample(30));
+    drop(other);
+    assert!(reader.get(Table::Releases, &[0; 4]).is_err(), "a reader does not keep it open");
+    let (store, report) = open(dir.path(), ViewKind::Sled);
+    assert_eq!((report.frames, report.view), (31, ViewReport::CaughtUp { frames: 0 }));
+    assert_eq!(dump(&store.reader()).len(), Table::ALL.len());
 }
 
 #[test]

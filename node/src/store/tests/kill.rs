@@ -10,7 +10,7 @@ use verbund_protocol::view::rows::{Rows, Table};
 
 use super::{
     super::{Options, Store, ViewKind},
-    INSTANCE, Op, append, dump, durable, toy,
+    INSTANCE, Op, append_all, dump, durable, toy,
 };
 
 const DIR: &str = "VERBUND_TEST_STORE_DIR";
@@ -44,8 +44,8 @@ fn child() {
     let (store, _) = Store::open(Path::new(&dir), toy(), options()).unwrap();
     for n in count(&store).. {
         // Several at a time, so that the kill falls into groups.
-        let last = (0..5).map(|i| append(&store, &ops(n * 5 + i))).last().unwrap();
-        durable(&store, last).unwrap();
+        append_all(&store, &(0..5).map(|i| ops(n * 5 + i)).collect::<Vec<_>>());
+        durable(&store, store.status().appended).unwrap();
         let mut out = std::io::stdout().lock();
         writeln!(out, "{SAID}{}", n).unwrap();
         out.flush().unwrap();

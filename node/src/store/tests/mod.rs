@@ -23,8 +23,8 @@ use verbund_protocol::{
 };
 
 use super::{
-    Disk, Fold, FoldError, FramePosition, OpenReport, Options, RealDisk, SegmentFile, Seq, Store, StoreError,
-    ViewKind, Weight,
+    Disk, Fold, FoldError, FramePosition, OpenReport, Options, RealDisk, SegmentFile, Seq, Store, StoreError, ViewKind,
+    Weight,
 };
 
 pub const INSTANCE: [u8; 32] = [7; 32];
@@ -233,6 +233,12 @@ pub fn open(dir: &Path, view: ViewKind) -> (Store, OpenReport) {
 
 pub fn append(store: &Store, ops: &[Op]) -> Seq {
     store.append(Weight::Essential, frame(ops)).unwrap()
+}
+
+pub fn append_all(store: &Store, frames: &[Vec<Op>]) {
+    for ops in frames {
+        append(store, ops);
+    }
 }
 
 /// Waits until `seq` is durable or will not be.

@@ -7,15 +7,15 @@ use std::{
 };
 
 use super::{
-    super::{OpenReport, Store, ViewKind, ViewReport},
-    Op, Toy, append, copy_tree, dump, durable, model, open, options, sample,
+    super::{OpenReport, Store, StoreError, ViewKind, ViewReport, Weight},
+    Op, Toy, append, append_all, copy_tree, dump, durable, model, open, options, sample,
 };
 
 /// A closed store with `n` sample frames.
 fn closed(dir: &Path, n: u32) -> Vec<Vec<Op>> {
     let frames: Vec<_> = (0..n).map(sample).collect();
     let (store, _) = open(dir, ViewKind::Sled);
-    frames.iter().for_each(|ops| drop(append(&store, ops)));
+    append_all(&store, &frames);
     store.close().unwrap();
     frames
 }
@@ -114,12 +114,14 @@ fn what_the_state_file_says_decides() {
     let dir = tempfile::tempdir().unwrap();
     let frames = closed(dir.path(), 20);
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    let kept = [format!("open {boot}"), "closed\n".to_owned()];
+    let kept = [format!("open 0 {boot}"), "closed 20\n".to_owned()];
     for state in kept {
         fs::write(dir.path().join("view/state"), state).unwrap();
         assert_eq!(check(dir.path(), &frames).view, ViewReport::CaughtUp { frames: 0 });
     }
-    for state in ["open 00000000-0000-4000-8000-000000000000\n", "open", "opening\n", "dirty\n", "bad x\n", "", "huh"] {
+    let other_boot = "open 0 00000000-0000-4000-8000-000000000000\n";
+    let lost = ["opening 0\n", "bad 0 x\n", "", "huh", "huh 0", "closed", "closed x", "open 0", "closed 21\n"];
+    for state in lost.into_iter().chain([other_boot]) {
         fs::write(dir.path().join("view/state"), state).unwrap();
         reason(&check(dir.path(), &frames));
     }
@@ -145,24 +147,83 @@ fn truncated_files_are_rebuilt() {
     assert!(rebuilt > 0);
 }
 
+/// Flips bytes where sled keeps the rows, evenly spread over what is not empty. The number of flips after which the view had to be
+/// built anew, and of those after which it had to catch up.
+fn flip(dir: &Path, frames: &[Vec<Op>], flips: usize) -> (u32, u32) {
+    let (mut built, mut caught_up) = (0, 0);
+    let bytes = fs::read(dir.join("view/sled/db")).unwrap();
+    let used: Vec<usize> = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0).map(|(n, _)| n).collect();
+    for n in 0..flips {
+        let victim = tempfile::tempdir().unwrap();
+        copy_tree(dir, victim.path());
+        let mut flipped = bytes.clone();
+        flipped[used[used.len() * n / flips]] ^= 0x04;
+        fs::write(victim.path().join("view/sled/db"), flipped).unwrap();
+        match check(victim.path(), frames).view {
+            ViewReport::Built { .. } => built += 1,
+            ViewReport::CaughtUp { frames } => caught_up += u32::from(frames > 0),
+        }
+    }
+    (built, caught_up)
+}
+
 #[test]
 fn flipped_bytes_never_give_other_rows() {
     let dir = tempfile::tempdir().unwrap();
     let frames = closed(dir.path(), 60);
-    let mut rebuilt = 0;
-    // Where sled keeps the rows, evenly spread over what is not empty.
-    let db = dir.path().join("view/sled/db");
-    let bytes = fs::read(&db).unwrap();
-    let used: Vec<usize> = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0).map(|(n, _)| n).collect();
-    for n in 0..24 {
-        let victim = tempfile::tempdir().unwrap();
-        copy_tree(dir.path(), victim.path());
-        let mut flipped = bytes.clone();
-        flipped[used[used.len() * n / 24]] ^= 0x04;
-        fs::write(victim.path().join("view/sled/db"), flipped).unwrap();
-        rebuilt += u32::from(matches!(check(victim.path(), &frames).view, ViewReport::Built { .. }));
-    }
-    assert!(rebuilt > 0, "no flip was noticed");
+    let (built, caught_up) = flip(dir.path(), &frames, 24);
+    assert!(built + caught_up > 0, "no flip was noticed");
+}
+
+#[test]
+fn flipped_bytes_in_a_larger_view_never_give_other_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let frames: Vec<Vec<Op>> = (0..20_u32)
+        .map(|n| {
+            let keys = (0..200_u32).map(|i| (i.wrapping_mul(2_654_435_761) ^ n).to_be_bytes().to_vec());
+            keys.map(|key| Op::Set(5, key, vec![n as u8 | 1; 150])).collect()
+        })
+        .collect();
+    let (store, _) = open(dir.path(), ViewKind::Sled);
+    append_all(&store, &frames);
+    store.close().unwrap();
+    let (built, caught_up) = flip(dir.path(), &frames, 12);
+    assert!(built > 0, "no flip was noticed ({caught_up} cost the newest rows)");
+}
+
+/// sled goes back to an older state (as after a damaged tail), the files of hashes do not.
+#[test]
+fn rewritten_hashes_are_not_taken_for_older_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut frames = closed(dir.path(), 20);
+    let copy = tempfile::tempdir().unwrap();
+    copy_tree(&dir.path().join("view/sled"), copy.path());
+    let (store, _) = open(dir.path(), ViewKind::Sled);
+    frames.push(vec![Op::Pop(0), Op::Hash(0, 200)]);
+    append(&store, &frames[20]);
+    store.close().unwrap();
+    fs::remove_dir_all(dir.path().join("view/sled")).unwrap();
+    copy_tree(copy.path(), &dir.path().join("view/sled"));
+    let report = check(dir.path(), &frames);
+    assert!(reason(&report).contains("rewritten by frame 21"));
+}
+
+#[test]
+fn a_failing_view_stops_the_store_and_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut frames = closed(dir.path(), 5);
+    let (store, _) = open(dir.path(), ViewKind::Sled);
+    fs::rename(dir.path().join("view/hashes"), dir.path().join("view/gone")).unwrap();
+    frames.push(vec![Op::Hash(77, 1)]);
+    let seq = append(&store, &frames[5]);
+    durable(&store, seq).unwrap();
+    // The next number never becomes durable: waiting for it ends with the failure.
+    let Err(StoreError::Failed(why)) = durable(&store, seq + 1) else { panic!("the failure is not noticed") };
+    assert!(why.starts_with("view: "), "{why}");
+    assert!(matches!(store.append(Weight::Essential, super::frame(&sample(1))), Err(StoreError::Failed(_))));
+    assert!(store.close().is_err());
+    drop(store);
+    reason(&check(dir.path(), &frames));
 }
 
 #[test]

@@ -42,8 +42,7 @@ pub(crate) struct Plan<'a> {
     writes: BTreeMap<u32, Vec<(u64, &'a [u8])>>,
     /// The new numbers, of the logs that change.
     pub counts: Counts,
-    /// Whether hashes that are valid now are written over or taken away: then a crash in the middle leaves neither the old nor
-    /// the new state.
+    /// Whether hashes that are valid now are written over or taken away: then the files no longer hold the old state.
     pub rewrites: bool,
 }
 

@@ -126,13 +126,14 @@ impl Sled {
     /// Why the view has to be built anew; the caller then moves it aside.
     pub(crate) fn open(dir: &Path, schema: u32, cache_bytes: u64, verify: bool) -> Result<Self, String> {
         let state = State::new(dir);
-        if dir.join("sled").exists() {
-            state.check()?;
-        }
+        let rewritten = if dir.join("sled").exists() { state.check()? } else { 0 };
         state.write(&Phase::Opening).map_err(text)?;
         let open = shielded(|| {
             let db = open_db(&dir.join("sled"), cache_bytes)?;
             let (record, counts) = inspect(&db, schema, verify)?;
+            if record.map_or(0, |record| record.mark.seq) < rewritten {
+                return Err(format!("its hashes were rewritten by frame {rewritten}, which it lost"));
+            }
             let hashes = Hashes::open(dir.join("hashes"), counts).map_err(text)?;
             Ok(Open { db, hashes, record: Mutex::new(record) })
         })?;
@@ -310,18 +311,13 @@ impl Base for Sled {
     fn apply(&self, batch: &Batch, mark: &Mark) -> Result<(), ViewError> {
         self.changing(|open| {
             let plan = batch.get(&Table::Hashes).map(|changes| open.hashes.plan(changes));
-            let rewrites = plan.as_ref().is_some_and(|plan| plan.rewrites);
-            if rewrites {
-                self.state.write(&Phase::Dirty).map_err(text)?;
+            if plan.as_ref().is_some_and(|plan| plan.rewrites) {
+                self.state.rewrite(mark.seq).map_err(text)?;
             }
             if let Some(plan) = &plan {
                 open.hashes.write(plan).map_err(text)?;
             }
             open.batch(batch, plan.as_ref(), mark, self.schema)?;
-            if rewrites {
-                open.db.flush().map_err(text)?;
-                self.state.write(&Phase::Open).map_err(text)?;
-            }
             if let Some(plan) = plan {
                 open.hashes.commit(plan.counts);
             }

@@ -11,7 +11,7 @@ use std::{
     sync::Mutex,
 };
 
-use crate::store::sync::lock;
+use crate::store::{fold::Seq, sync::lock};
 
 const NAME: &str = "state";
 
@@ -22,19 +22,23 @@ pub(crate) enum Phase {
     Opening,
     /// In use.
     Open,
-    /// Rows that were there before are being written over in a flat file.
-    Dirty,
     /// Closed after everything was made durable.
     Closed,
     /// Found wrong.
     Bad(String),
 }
 
+#[derive(Default)]
+struct Kept {
+    bad: bool,
+    rewritten: Seq,
+}
+
 /// The file and what was last written to it.
 pub(crate) struct State {
     dir: PathBuf,
     boot: String,
-    bad: Mutex<bool>,
+    kept: Mutex<Kept>,
 }
 
 /// Identifies this boot of the machine; empty if the system does not say.
@@ -44,42 +48,54 @@ fn boot_id() -> String {
 
 impl State {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), boot: boot_id(), bad: Mutex::new(false) }
+        Self { dir: dir.to_owned(), boot: boot_id(), kept: Mutex::default() }
     }
 
+    /// The newest frame that wrote over hashes in place: a view that is not that far holds hashes that it should not.
+    ///
+    /// # Errors
     /// Why the view must not be opened as it is.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<Seq, String> {
         let text = match fs::read_to_string(self.dir.join(NAME)) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err("no view is there".to_owned()),
             Err(e) => return Err(format!("its state cannot be read: {e}")),
         };
-        let text = text.trim_end();
-        let (phase, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let mut words = text.trim_end().splitn(3, ' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (phase, rewritten, rest) = (word(), word().parse::<Seq>(), word());
+        let rewritten = rewritten.map_err(|_| "its state is unknown".to_owned())?;
         match phase {
-            "closed" => Ok(()),
-            "open" if rest == self.boot && !rest.is_empty() => Ok(()),
-            "open" => Err("the machine went down while it was open".to_owned()),
-            "opening" => Err("the last try to open it did not end".to_owned()),
-            "dirty" => Err("the process was killed while it rewrote hashes".to_owned()),
-            "bad" => Err(rest.to_owned()),
-            _ => Err("its state is unknown".to_owned()),
+            "closed" => {}
+            "open" if rest == self.boot && !rest.is_empty() => {}
+            "open" => return Err("the machine went down while it was open".to_owned()),
+            "opening" => return Err("the last try to open it did not end".to_owned()),
+            "bad" => return Err(rest.to_owned()),
+            _ => return Err("its state is unknown".to_owned()),
         }
+        lock(&self.kept).rewritten = rewritten;
+        Ok(rewritten)
+    }
+
+    /// Notes, durably, that frame `seq` is about to write over hashes.
+    pub(crate) fn rewrite(&self, seq: Seq) -> io::Result<()> {
+        lock(&self.kept).rewritten = seq;
+        self.write(&Phase::Open)
     }
 
     /// Writes `phase`, durably. Once found bad it stays so.
     pub(crate) fn write(&self, phase: &Phase) -> io::Result<()> {
-        let mut bad = lock(&self.bad);
-        if *bad {
+        let mut kept = lock(&self.kept);
+        if kept.bad {
             return Ok(());
         }
-        *bad = matches!(phase, Phase::Bad(_));
+        kept.bad = matches!(phase, Phase::Bad(_));
+        let rewritten = kept.rewritten;
         let text = match phase {
-            Phase::Opening => "opening".to_owned(),
-            Phase::Open => format!("open {}", self.boot),
-            Phase::Dirty => "dirty".to_owned(),
-            Phase::Closed => "closed".to_owned(),
-            Phase::Bad(reason) => format!("bad {}", reason.replace(['\n', '\r'], " ")),
+            Phase::Opening => format!("opening {rewritten}"),
+            Phase::Open => format!("open {rewritten} {}", self.boot),
+            Phase::Closed => format!("closed {rewritten}"),
+            Phase::Bad(reason) => format!("bad {rewritten} {}", reason.replace(['\n', '\r'], " ")),
         };
         let (path, new) = (self.dir.join(NAME), self.dir.join("state.new"));
         let mut file = File::create(&new)?;
