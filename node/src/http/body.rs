@@ -91,9 +91,12 @@ impl HttpBody for FileBody {
     }
 }
 
-/// Bytes in memory that hold their share of the memory for answers until they are sent.
+/// What a connection is given at a time of an answer in memory, in bytes: the rest stays here, with its share.
+const PART_BYTES: usize = 32 << 10;
+
+/// Bytes in memory that hold their share of the memory for answers until nearly all of them are sent.
 pub(super) struct HeldBody {
-    pub(super) bytes: Option<Bytes>,
+    pub(super) bytes: Bytes,
     pub(super) _share: Option<OwnedSemaphorePermit>,
 }
 
@@ -102,15 +105,19 @@ impl HttpBody for HeldBody {
     type Error = std::convert::Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+        if self.bytes.is_empty() {
+            return Poll::Ready(None);
+        }
+        let part = self.bytes.len().min(PART_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.bytes.split_to(part)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.bytes.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |b| b.len() as u64))
+        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }
 

@@ -69,7 +69,8 @@ enum Compare {
 fn listed(headers: &HeaderMap, name: &HeaderName, tag: &ETag, compare: Compare) -> bool {
     headers.get_all(name).iter().any(|value| {
         let value = trim(value.as_bytes());
-        value == b"*" || Tags(value).any(|(weak, opaque)| opaque == tag.0.as_bytes() && (compare == Compare::Weak || !weak))
+        value == b"*"
+            || Tags(value).any(|(weak, opaque)| opaque == tag.0.as_bytes() && (compare == Compare::Weak || !weak))
     })
 }
 

@@ -33,8 +33,8 @@ use super::tokens::{Denied, Reader, Tokens, redact};
 const TARGET_MAX_BYTES: usize = 4_096;
 /// Of a path in the access log, in characters.
 const LOGGED_PATH_CHARS: usize = 256;
-/// Answers above 64 KiB that are put together at a time: each may take some MiB while being made.
-const LARGE_ANSWERS_AT_ONCE: usize = 8;
+/// JSON answers that are put together at a time: each may take some MiB while being made.
+const ANSWERS_AT_ONCE: usize = 16;
 
 /// Everything that routes need.
 pub(super) struct App {
@@ -47,7 +47,7 @@ pub(super) struct App {
     /// Memory for large answers, in KiB.
     memory: Arc<Semaphore>,
     memory_kib: u32,
-    /// Releases being put together.
+    /// JSON answers being put together.
     making: Semaphore,
     router: TowerToHyperService<Router>,
 }
@@ -70,7 +70,7 @@ impl App {
             answer_timeout: config.limits.answer_timeout,
             memory: Arc::new(Semaphore::new(usize::try_from(memory_kib).unwrap_or(Semaphore::MAX_PERMITS))),
             memory_kib,
-            making: Semaphore::new(LARGE_ANSWERS_AT_ONCE),
+            making: Semaphore::new(ANSWERS_AT_ONCE),
             router: TowerToHyperService::new(router()),
         }
     }

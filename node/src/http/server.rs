@@ -63,7 +63,8 @@ pub struct HttpLimits {
     pub stall_timeout: Duration,
     /// Longest time from a request to the head of its answer, and between two chunks from the store.
     pub answer_timeout: Duration,
-    /// Memory for answers above 64 KiB that wait to be sent, in KiB. Files are streamed and do not count.
+    /// Memory for answers above 64 KiB that wait to be sent, in KiB; beyond it clients are told to come back. Files are streamed
+    /// and do not count.
     pub answers_kib: u32,
     /// How often the certificate's files are looked at.
     pub certificate_check: Duration,
@@ -181,7 +182,10 @@ impl Server {
         self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
-            tracing::info!(open = self.counters.view().connections_open, "HTTPS connections cut at the end of the grace time");
+            tracing::info!(
+                open = self.counters.view().connections_open,
+                "HTTPS connections cut at the end of the grace time"
+            );
             self.cut.cancel();
             self.tasks.wait().await;
         }
@@ -207,7 +211,8 @@ fn check(config: &HttpConfig) -> Result<(), HttpError> {
     if connections > tokio::sync::Semaphore::MAX_PERMITS {
         return Err(HttpError::Config("too many connections"));
     }
-    let HttpLimits { handshake_timeout, header_timeout, stall_timeout, answer_timeout, certificate_check, .. } = config.limits;
+    let HttpLimits { handshake_timeout, header_timeout, stall_timeout, answer_timeout, certificate_check, .. } =
+        config.limits;
     let times = [handshake_timeout, header_timeout, stall_timeout, answer_timeout, certificate_check];
     if times.iter().any(|time| time.is_zero() || *time > Duration::from_secs(86_400)) {
         return Err(HttpError::Config("a time limit is zero or longer than a day"));

@@ -70,8 +70,10 @@ pub fn is_file_path(path: &str) -> bool {
 /// SPEC: RFC 6266 §4.3, RFC 8187 §3.2: a plain ASCII name for old clients, the exact one in `filename*`.
 pub fn disposition(path: &str) -> String {
     let name = safe_name(path.rsplit('/').next().unwrap_or(path));
-    let ascii: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' }).collect();
+    let ascii: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' })
+        .collect();
     if ascii == name {
         return format!("attachment; filename=\"{ascii}\"");
     }
@@ -138,7 +140,10 @@ mod tests {
     #[test]
     fn names_are_safe_to_save() {
         assert_eq!(disposition("a/b c.bpmn"), "attachment; filename=\"b c.bpmn\"");
-        assert_eq!(disposition("Prüfung.xml"), "attachment; filename=\"Pr_fung.xml\"; filename*=UTF-8''Pr%C3%BCfung.xml");
+        assert_eq!(
+            disposition("Prüfung.xml"),
+            "attachment; filename=\"Pr_fung.xml\"; filename*=UTF-8''Pr%C3%BCfung.xml"
+        );
         assert_eq!(disposition("x/.bashrc"), "attachment; filename=\"_bashrc\"");
         assert_eq!(disposition("a\"; filename=evil.exe"), "attachment; filename=\"a_; filename=evil.exe\"");
         assert_eq!(disposition("a\\..\\b"), "attachment; filename=\"a_.._b\"");
@@ -152,7 +157,8 @@ mod tests {
         for good in ["text/html", "application/bpmn+xml", "text/plain; charset=utf-8"] {
             assert_eq!(media_type(good), good);
         }
-        for bad in ["", "text", "text/", "/html", "text/html\r\nX: y", "te xt/html", "text/html; a=\u{7f}", "tëxt/html"] {
+        for bad in ["", "text", "text/", "/html", "text/html\r\nX: y", "te xt/html", "text/html; a=\u{7f}", "tëxt/html"]
+        {
             assert_eq!(media_type(bad), "application/octet-stream", "{bad:?}");
         }
     }

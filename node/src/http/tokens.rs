@@ -315,7 +315,9 @@ impl Tokens {
 
 fn is_token(text: &str) -> bool {
     text.len() == TOKEN_CHARS
-        && text.strip_prefix(PREFIX).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
+        && text
+            .strip_prefix(PREFIX)
+            .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
 }
 
 fn check(new: &NewToken, now_s: u64) -> Result<(), TokenError> {

@@ -80,12 +80,13 @@ fn each_refusal_names_file_and_reason() {
     let missing = files();
     assert!(load_error(&missing).contains("https.crt") && load_error(&missing).contains("No such file"));
     let other = made();
-    let cases: Vec<(Box<dyn Fn(&Files)>, &str, &str)> = vec![
+    type Damage = Box<dyn Fn(&Files)>;
+    let cases: Vec<(Damage, &str, &str)> = vec![
         (Box::new(|f| fs::remove_file(&f.key).unwrap()), "https.key", "cannot be read"),
         (Box::new(|f| fs::write(&f.cert, "hello").unwrap()), "https.crt", "no certificate"),
         (Box::new(|f| fs::write(&f.key, "hello").unwrap()), "https.key", "no private key"),
-        (Box::new(|f| drop(fs::copy(&f.key, &f.cert).unwrap())), "https.crt", "no certificate"),
-        (Box::new(move |f| drop(fs::copy(&other.key, &f.key).unwrap())), "https.key", "does not belong"),
+        (Box::new(|f| copy(&f.key, &f.cert)), "https.crt", "no certificate"),
+        (Box::new(move |f| copy(&other.key, &f.key)), "https.key", "does not belong"),
         (Box::new(|f| cut(&f.cert)), "https.crt", "cut off"),
         (Box::new(|f| cut(&f.key)), "https.key", "cut off"),
         (Box::new(|f| fs::write(&f.cert, vec![b'x'; 1 << 21]).unwrap()), "https.crt", "larger than"),
@@ -98,6 +99,10 @@ fn each_refusal_names_file_and_reason() {
         let error = load_error(&files);
         assert!(error.contains(file) && error.contains(reason), "{error}");
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap();
 }
 
 fn cut(path: &Path) {

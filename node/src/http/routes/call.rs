@@ -132,16 +132,16 @@ impl Call {
     }
 
     /// Answers with JSON that may change at any time: clients keep it, but ask again each time.
-    pub(super) async fn json(&self, value: &impl Serialize) -> Result<Response<Body>, Problem> {
+    pub(super) fn json(&self, value: &impl Serialize) -> Result<Response<Body>, Problem> {
         let bytes = serde_json::to_vec(value).map_err(|error| {
             tracing::error!(%error, "an answer could not be written");
             Problem::new(Code::Internal, "The answer could not be written.")
         })?;
-        self.json_bytes(bytes.into()).await
+        self.json_bytes(bytes.into())
     }
 
     /// Answers with bytes that are JSON already.
-    pub(super) async fn json_bytes(&self, bytes: Bytes) -> Result<Response<Body>, Problem> {
+    pub(super) fn json_bytes(&self, bytes: Bytes) -> Result<Response<Body>, Problem> {
         let tag = ETag::of(Sha256::of(&bytes));
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
@@ -154,8 +154,8 @@ impl Call {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         if self.method != Method::HEAD && !bytes.is_empty() {
-            let share = self.share(bytes.len()).await?;
-            *response.body_mut() = Body::new(HeldBody { bytes: Some(bytes), _share: share });
+            let share = self.share(bytes.len())?;
+            *response.body_mut() = Body::new(HeldBody { bytes, _share: share });
         }
         Ok(response)
     }
@@ -170,16 +170,20 @@ impl Call {
         }
     }
 
-    /// A share of the memory for large answers, waited for at most as long as any answer.
-    async fn share(&self, bytes: usize) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Problem> {
+    /// The right to put an answer together, held until its body is ready: sending is bounded by memory, not by number.
+    pub(super) async fn making(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
+        self.app.making.acquire().await.map_err(|_| Problem::new(Code::Busy, "The server is stopping."))
+    }
+
+    /// A share of the memory for large answers. Nobody waits for one: who waits holds an answer in memory already.
+    fn share(&self, bytes: usize) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Problem> {
         if bytes <= SMALL_ANSWER_BYTES {
             return Ok(None);
         }
         let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.app.memory_kib);
-        let wait = Arc::clone(&self.app.memory).acquire_many_owned(kib);
-        match tokio::time::timeout(self.app.answer_timeout / 2, wait).await {
-            Ok(Ok(share)) => Ok(Some(share)),
-            _ => Err(Problem::new(Code::Busy, "Too many large answers are being sent.")),
+        match Arc::clone(&self.app.memory).try_acquire_many_owned(kib) {
+            Ok(share) => Ok(Some(share)),
+            Err(_) => Err(Problem::new(Code::Busy, "Too many large answers are being sent.")),
         }
     }
 

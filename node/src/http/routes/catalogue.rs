@@ -16,6 +16,7 @@ type Answer = Result<Response<Body>, Problem>;
 /// `/federations`
 pub(super) async fn federations(call: Call) -> Answer {
     let [] = call.query([])?;
+    let _making = call.making().await?;
     let mut all = call.app.library.federations(&call.reader).await?;
     all.retain(|federation| call.reader.may_read(&federation.slug));
     let items: Vec<Value> = all
@@ -24,7 +25,7 @@ pub(super) async fn federations(call: Call) -> Answer {
             json!({ "slug": f.slug, "id": f.id, "name": f.name, "processes": format!("/api/v1/{}/processes", f.slug) })
         })
         .collect();
-    call.json(&json!({ "items": items })).await
+    call.json(&json!({ "items": items }))
 }
 
 /// `/{federation}/processes`
@@ -34,15 +35,17 @@ pub(super) async fn processes(call: Call) -> Answer {
     let q = Call::search_text(q)?;
     let list = ["processes", federation.as_str(), q.as_deref().unwrap_or_default()];
     let page = Call::page(limit, cursor, &list)?;
+    let _making = call.making().await?;
     let found = call.app.library.search(&call.reader, &federation, q.as_deref(), page).await?;
     let next = next_cursor(&found, &list)?;
-    call.json(&list_of(federation.as_str(), &found, next)).await
+    call.json(&list_of(federation.as_str(), &found, next))
 }
 
 /// `/{federation}/processes/{member}/{slug}`
 pub(super) async fn process(call: Call) -> Answer {
     let process = call.process()?;
     let [] = call.query([])?;
+    let _making = call.making().await?;
     let view = call.app.library.process(&call.reader, &process).await?;
     let base = process_url(&process);
     call.json(&json!({
@@ -54,7 +57,6 @@ pub(super) async fn process(call: Call) -> Answer {
         "versions": format!("{base}/versions"),
         "details": view.details,
     }))
-    .await
 }
 
 /// `/{federation}/processes/{member}/{slug}/versions`
@@ -63,9 +65,10 @@ pub(super) async fn versions(call: Call) -> Answer {
     let [limit, cursor] = call.query(["limit", "cursor"])?;
     let list = ["versions", process.federation.as_str(), process.member.as_str(), process.slug.as_str()];
     let page = Call::page(limit, cursor, &list)?;
+    let _making = call.making().await?;
     let found = call.app.library.versions(&call.reader, &process, page).await?;
     let next = next_cursor(&found, &list)?;
-    call.json(&list_of(process.federation.as_str(), &found, next)).await
+    call.json(&list_of(process.federation.as_str(), &found, next))
 }
 
 /// `/{federation}/releases/{member}/{slug}/{version}`
@@ -76,12 +79,9 @@ pub(super) async fn release(call: Call) -> Answer {
         Exact::Release(release) => release,
         Exact::Elsewhere(redirect) => return Ok(redirect),
     };
-    // Held while the answer is put together only: sending it is bounded by memory, not by number.
-    let making = call.app.making.acquire().await.map_err(|_| Problem::new(Code::Busy, "The server is stopping."))?;
+    let _making = call.making().await?;
     let view = call.app.library.release(&call.reader, &release).await?;
-    let answer = call.json(&release_json(&release, &view)).await;
-    drop(making);
-    answer
+    call.json(&release_json(&release, &view))
 }
 
 /// `/{federation}/releases/{member}/{slug}/{version}/provenance`
@@ -92,8 +92,9 @@ pub(super) async fn provenance(call: Call) -> Answer {
         Exact::Release(release) => release,
         Exact::Elsewhere(redirect) => return Ok(redirect),
     };
+    let _making = call.making().await?;
     let bytes = call.app.library.provenance(&call.reader, &release).await?;
-    call.json_bytes(bytes.ok_or_else(Problem::not_found)?).await
+    call.json_bytes(bytes.ok_or_else(Problem::not_found)?)
 }
 
 /// Where the version of a path leads.

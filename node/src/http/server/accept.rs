@@ -97,15 +97,23 @@ fn group(address: IpAddr) -> IpAddr {
 
 /// Accepts until told to stop. While there is no slot, one accepted client waits here and others in the system's queue.
 pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener) {
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             () = shared.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (tcp, peer) = match accepted {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                failing = false;
+                accepted
+            }
             Err(error) => {
-                tracing::warn!(%error, "HTTPS connection not accepted");
+                // One line for a series: out of descriptors, each try fails.
+                if !failing {
+                    tracing::warn!(%error, "HTTPS connections cannot be accepted");
+                }
+                failing = true;
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -97,7 +97,8 @@ async fn a_failing_store_is_an_error_and_lets_nobody_in() {
 #[tokio::test]
 async fn broken_rules_are_named() {
     let (_, tokens) = tokens();
-    let cases: Vec<(Box<dyn Fn(&mut NewToken)>, &str)> = vec![
+    type Change = Box<dyn Fn(&mut NewToken)>;
+    let cases: Vec<(Change, &str)> = vec![
         (Box::new(|n| n.name.clear()), "name"),
         (Box::new(|n| n.name = "x".repeat(65)), "name"),
         (Box::new(|n| n.name = "a\nb".into()), "name"),
@@ -141,12 +142,9 @@ async fn neither_debug_nor_the_store_shows_the_secret() {
 fn a_federation_scope_is_a_fence() {
     let (mitte, sued): (Slug, Slug) = ("mitte".parse().unwrap(), "sued".parse().unwrap());
     let id = "0011223344556677".parse().unwrap();
-    let grant = |scopes: &[Scope], federations| Reader::Token(Grant {
-        id,
-        name: "x".into(),
-        scopes: scopes.iter().copied().collect(),
-        federations,
-    });
+    let grant = |scopes: &[Scope], federations| {
+        Reader::Token(Grant { id, name: "x".into(), scopes: scopes.iter().copied().collect(), federations })
+    };
     let one = grant(&[Scope::Read], Some([mitte.clone()].into()));
     assert!(one.may_read(&mitte) && !one.may_read(&sued));
     assert!(grant(&[Scope::Read], None).may_read(&sued));
