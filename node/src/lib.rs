@@ -1,3 +1,4 @@
 //! Node.
 
 pub mod store;
+pub mod http;
