@@ -12,4 +12,5 @@ pub mod ids;
 pub mod json;
 pub mod keys;
 pub mod limits;
+pub mod release;
 pub mod view;
