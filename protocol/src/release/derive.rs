@@ -214,15 +214,13 @@ fn own_names(table: &mut Table, inputs: Inputs<'_>, notes: &mut Vec<Note>) {
         },
         _ => None,
     };
-    // An unknown kind is refused by the reading; no version is guessed for it.
-    if let Some(kind) = kind {
-        let next = inputs.published.next(&kind);
-        let from = match inputs.published.versions.iter().max() {
-            Some(last) => format!("{last} and change {kind}"),
-            None => "first release".to_owned(),
-        };
-        fill(table, notes, "version", &from, Value::Text(next.to_string()));
-    }
+    // A missing or unknown kind is refused by the reading; to miss a version as well would only confuse.
+    let kind = kind.unwrap_or(ChangeKind::Fachlich);
+    let from = match inputs.published.versions.iter().max() {
+        Some(last) => format!("{last} and change {kind}"),
+        None => "first release".to_owned(),
+    };
+    fill(table, notes, "version", &from, Value::Text(inputs.published.next(&kind).to_string()));
 }
 
 #[cfg(test)]

@@ -24,3 +24,6 @@ pub use path::{PathSet, SafePath};
 pub use problem::{Findings, Problem};
 pub use reference::{ProcessRef, ReleaseRef};
 pub use statement::Release;
+
+#[cfg(test)]
+mod vectors;

@@ -36,7 +36,7 @@ pub enum PathError {
     #[error("nested deeper than {PATH_DEPTH_MAX} folders")]
     TooDeep,
     /// Starts at the root of a file system or a drive.
-    #[error("an absolute path; paths are relative to the published folder")]
+    #[error("is an absolute path; paths are relative to the published folder")]
     Absolute,
     /// A backslash separates folders on Windows only.
     #[error("contains a backslash; folders are separated by '/'")]

@@ -87,7 +87,8 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     if word.len() > 64 {
         return None;
     }
-    let allowed = (word.len() / 3).clamp(1, 3);
+    // Codes of two or three characters are no misspellings of one another.
+    let allowed = (word.len() / 3).min(3);
     known
         .into_iter()
         .map(|k| (distance(&word, &k.chars().flat_map(char::to_lowercase).collect::<Vec<_>>()), k))
@@ -159,6 +160,7 @@ mod tests {
         assert_eq!(suggest("lizense", known), Some("license"));
         assert_eq!(suggest("Leistungsschlüssel", known), Some("leistungsschluessel"));
         assert_eq!(suggest("colour", known), None);
+        assert_eq!(suggest("25", ["15", "20"]), None);
         assert_eq!(suggest(&"l".repeat(10_000), known), None);
     }
 }

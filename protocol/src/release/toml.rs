@@ -74,9 +74,13 @@ impl Node {
         if self.line > 0 {
             problem = problem.line(self.line);
         }
-        match self.value.shown() {
-            Some(value) => problem.value(&value),
-            None => problem,
+        match (&self.value, self.value.shown()) {
+            (Value::Text(text), _) => problem.value(text),
+            // As it was written: without quotes.
+            (_, shown) => {
+                problem.value = shown;
+                problem
+            }
         }
     }
 }
@@ -95,14 +99,17 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Table, Vec<Problem>> {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let problems = errors.iter().take(20).map(|e| {
-            let problem = Problem::file("toml", file, format!("not valid TOML: {}", e.message().replace('\n', ", ")));
-            match e.span() {
-                Some(span) => problem.line(lines.at(span.start)),
-                None => problem,
+        let mut problems: Vec<Problem> = Vec::new();
+        for e in errors.iter().take(50) {
+            let mut problem =
+                Problem::file("toml", file, format!("not valid TOML: {}", e.message().replace('\n', ", ")));
+            problem.line = e.span().map(|span| lines.at(span.start));
+            // What follows on the same line is mostly the same mistake again.
+            if problems.last().is_none_or(|last| last.line != problem.line) {
+                problems.push(problem);
             }
-        });
-        return Err(problems.collect());
+        }
+        return Err(problems);
     }
     Ok(convert(table.into_inner(), &file.into(), &lines))
 }

@@ -126,4 +126,4 @@ impl Metadata {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::release) mod tests;

@@ -159,9 +159,11 @@ pub(super) fn check_license(text: &str) -> Result<(String, Option<Refusal>), Ref
     let mode = ParseMode { allow_deprecated: true, ..ParseMode::STRICT };
     let expression = Expression::parse_mode(text, mode).map_err(|e| {
         let term = text.get(e.span).unwrap_or_default();
-        let hint = spdx::imprecise_license_id(term)
-            .map(|(id, _)| id.name)
-            .or_else(|| suggest(term, spdx::identifiers::LICENSES.iter().map(|l| l.name)))
+        // From the end: of two versions that are equally close the newer one.
+        let close = |word| suggest(word, spdx::identifiers::LICENSES.iter().rev().map(|l| l.name));
+        let hint = close(text)
+            .or_else(|| spdx::imprecise_license_id(term).map(|(id, _)| id.name))
+            .or_else(|| close(term))
             .map_or_else(
                 || "; see https://spdx.org/licenses, or write LicenseRef-… and put the text into the folder".to_owned(),
                 |name| format!("; did you mean {name:?}?"),
