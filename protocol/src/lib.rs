@@ -15,5 +15,6 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod record;
+pub mod release;
 pub mod view;
 pub mod wire;
