@@ -1,1 +1,3 @@
 //! Node.
+
+pub mod blobs;
