@@ -56,7 +56,9 @@ impl Claim {
     /// `None` if another task receives this artifact.
     pub(super) fn take(store: &BlobStore, hash: Blake3) -> Option<Self> {
         let pin = store.pin(hash);
-        store.state().receiving.insert(hash).then_some(Self { pin })
+        // A claim that was not taken must never be made: dropping it would end that of the other task.
+        let taken = store.state().receiving.insert(hash);
+        if taken { Some(Self { pin }) } else { None }
     }
 }
 

@@ -6,17 +6,19 @@
 //! A holder sends only what it has verified while reading. A client writes only what it has verified while receiving, and blames
 //! a peer only for what that peer alone can have caused.
 
+mod fault;
 mod fetch;
-mod pace;
+pub(super) mod pace;
 mod serve;
 mod wire;
 mod writer;
 
-pub use fetch::{FetchError, FetchLimits, Fetched, Mismatch, PeerFault, Severity, fetch, fetch_once};
+pub use fault::{FetchError, Mismatch, PeerFault, Severity};
+pub use fetch::{FetchLimits, Fetched, fetch, fetch_once};
 pub use serve::{Decision, ServeError, ServeLimits, Served, serve};
 pub use wire::{
     ByteRange, FrameError, PROTOCOL, RANGES_MAX, REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES, Refusal, Request, Response,
 };
 
 #[cfg(test)]
-pub(super) use wire::{frame, read, size_proof_ranges, write};
+pub(super) use wire::{frame, read, write};

@@ -9,18 +9,18 @@ use tokio::time::{Instant, timeout};
 
 /// What a peer has to keep up.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Demand {
+pub(in crate::blobs) struct Demand {
     /// Longest time without a byte.
-    pub(super) stall: Duration,
+    pub(in crate::blobs) stall: Duration,
     /// Bytes per second, on average over `window` of waiting. 0 demands nothing.
-    pub(super) min_rate: u64,
+    pub(in crate::blobs) min_rate: u64,
     /// Time of waiting over which the rate is looked at.
-    pub(super) window: Duration,
+    pub(in crate::blobs) window: Duration,
 }
 
 /// How a peer failed to keep up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lag {
+pub(in crate::blobs) enum Lag {
     /// No byte within the stall time.
     Stalled,
     /// Below the demanded rate.
@@ -29,33 +29,39 @@ pub(super) enum Lag {
 
 /// Watches one transfer.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::blobs) struct Pace {
     demand: Demand,
     waited: Duration,
     bytes: u64,
 }
 
 impl Pace {
-    pub(super) const fn new(demand: Demand) -> Self {
+    pub(in crate::blobs) const fn new(demand: Demand) -> Self {
         Self { demand, waited: Duration::ZERO, bytes: 0 }
     }
 
     /// Waits for `io`, which moves some bytes or fails. After an error the stream has to be given up: `io` is dropped.
-    pub(super) async fn wait<E>(
+    pub(in crate::blobs) async fn wait<E>(
         &mut self,
         io: impl Future<Output = Result<usize, E>>,
     ) -> Result<Result<usize, E>, Lag> {
         let start = Instant::now();
         let result = timeout(self.demand.stall, io).await.map_err(|_| Lag::Stalled)?;
-        self.waited += start.elapsed();
-        self.bytes += *result.as_ref().unwrap_or(&0) as u64;
+        self.count(start.elapsed(), *result.as_ref().unwrap_or(&0))?;
+        Ok(result)
+    }
+
+    /// Counts bytes that took some waiting.
+    pub(in crate::blobs) fn count(&mut self, waited: Duration, bytes: usize) -> Result<(), Lag> {
+        self.waited += waited;
+        self.bytes += bytes as u64;
         if self.waited >= self.demand.window {
-            let owed = self.demand.min_rate.saturating_mul(self.waited.as_secs());
-            if self.bytes < owed {
+            let owed = u128::from(self.demand.min_rate) * self.waited.as_millis() / 1000;
+            if u128::from(self.bytes) < owed {
                 return Err(Lag::Slow);
             }
             (self.waited, self.bytes) = (Duration::ZERO, 0);
         }
-        Ok(result)
+        Ok(())
     }
 }

@@ -130,7 +130,7 @@ impl Request {
     ///
     /// # Errors
     /// [`RangeError`] unless every range keeps the rules of [`Request::ranges`].
-    pub(super) fn chunk_ranges(&self) -> Result<ChunkRanges, RangeError> {
+    pub(in crate::blobs) fn chunk_ranges(&self) -> Result<ChunkRanges, RangeError> {
         if self.ranges.len() > RANGES_MAX {
             return Err(RangeError::TooMany);
         }
@@ -149,7 +149,7 @@ impl Request {
     }
 
     /// Asks for missing ranges of groups, which are sorted. Too many are joined to fewer, larger ones.
-    pub(super) fn for_groups(hash: Blake3, size: u64, missing: &[(u64, u64)]) -> Self {
+    pub(in crate::blobs) fn for_groups(hash: Blake3, size: u64, missing: &[(u64, u64)]) -> Self {
         let bytes = |(start, end): (u64, u64)| ByteRange {
             start: start.saturating_mul(GROUP_BYTES).min(size),
             end: end.saturating_mul(GROUP_BYTES).min(size),
@@ -163,13 +163,13 @@ impl Request {
 }
 
 /// The chunk ranges that prove an artifact's size: its last group.
-pub(super) fn size_proof_ranges(size: u64) -> ChunkRanges {
+pub(in crate::blobs) fn size_proof_ranges(size: u64) -> ChunkRanges {
     let groups = tree::groups(size);
     tree::chunk_ranges(size, [(groups - 1, groups)])
 }
 
 /// Encodes a message as a frame.
-pub(super) fn frame<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
+pub(in crate::blobs) fn frame<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     let body = codec::encode(message)?;
     let too_long = |_| codec::CodecError::TooLong { len: body.len(), max: usize::from(u16::MAX) };
     let len = u16::try_from(body.len()).map_err(too_long)?;
@@ -184,7 +184,10 @@ pub(super) fn frame<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
 ///
 /// # Errors
 /// [`FrameError`].
-pub(super) async fn write<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), message: &T) -> Result<(), FrameError> {
+pub(in crate::blobs) async fn write<T: Serialize>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    message: &T,
+) -> Result<(), FrameError> {
     let frame = frame(message)?;
     stream.write_all(&frame).await.map_err(FrameError::Io)?;
     stream.flush().await.map_err(FrameError::Io)
@@ -194,7 +197,7 @@ pub(super) async fn write<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), 
 ///
 /// # Errors
 /// [`FrameError`].
-pub(super) async fn read<T: DeserializeOwned>(
+pub(in crate::blobs) async fn read<T: DeserializeOwned>(
     stream: &mut (impl AsyncRead + Unpin),
     max: usize,
 ) -> Result<T, FrameError> {
