@@ -1,0 +1,1 @@
+//! Real swarms on loopback.
