@@ -4,3 +4,4 @@ pub mod store;
 pub mod http;
 pub mod publish;
 pub mod blobs;
+pub mod net;
