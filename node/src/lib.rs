@@ -1,1 +1,3 @@
-//! Node.
+//! The Verbund node: what runs as a daemon, and the command line that speaks to it.
+
+pub mod admin;
