@@ -16,7 +16,7 @@ use super::problem::{Code, Problem};
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Fake {
-    answers: Mutex<BTreeMap<&'static str, Result<Value, Problem>>>,
+    pub(crate) answers: Mutex<BTreeMap<&'static str, Result<Value, Problem>>>,
     pub(crate) calls: Mutex<Vec<(&'static str, Value)>>,
     pub(crate) audits: Mutex<Vec<AuditRecord>>,
     /// Audit records cannot be written.
