@@ -1,3 +1,4 @@
 //! The Verbund node: what runs as a daemon, and the command line that speaks to it.
 
 pub mod admin;
+pub mod config;
