@@ -2,3 +2,5 @@
 
 pub mod admin;
 pub mod config;
+pub mod keys;
+pub mod telemetry;
