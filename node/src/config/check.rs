@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
@@ -156,19 +156,22 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
 ///
 /// # Errors
 /// What the system says if the file cannot be read.
-pub fn check_file(path: &PathBuf) -> std::io::Result<Vec<Mistake>> {
-    let text = std::fs::read_to_string(path)?;
-    let name = path.display().to_string();
-    let mut reading = read(&name, &text);
+pub fn check_file(path: &Path) -> std::io::Result<Vec<Mistake>> {
+    Ok(check_text(&path.display().to_string(), &std::fs::read_to_string(path)?))
+}
+
+/// Checks the text of a file called `name`, as [`check_file`] does.
+pub fn check_text(name: &str, text: &str) -> Vec<Mistake> {
+    let mut reading = read(name, text);
     if reading.mistakes.is_empty() {
         // It was read once already: it cannot fail now.
-        let config: Config = toml::from_str(&text).unwrap_or_default();
+        let config: Config = toml::from_str(text).unwrap_or_default();
         reading.mistakes = contradictions(&config)
             .into_iter()
-            .map(|(key, text_)| located(&name, &text, &reading.keys, key, text_))
+            .map(|(key, words)| located(name, text, &reading.keys, key, words))
             .collect();
     }
-    Ok(reading.mistakes)
+    reading.mistakes
 }
 
 /// A mistake about `key`, with its place if it stands in the file.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use verbund_protocol::ids::{Handle, Slug};
 
-pub use check::{Mistake, check_file};
+pub use check::{Mistake, check_file, check_text};
 pub use load::{ConfigError, Effective, Layers, load};
 pub use text::{Endpoint, Filter, Interval, Size, TextError};
 
