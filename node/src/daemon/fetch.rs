@@ -53,15 +53,10 @@ impl Fetcher {
     async fn one(&self, order: &FetchOrder, net: &NetHandle) -> Result<(), CoreError> {
         let expect = Expect { hash: order.hash, size: order.size, sha256: Some(order.sha256) };
         if order.from == self.me {
-            return if self.blobs.size(&order.hash) == Some(order.size) {
-                Ok(())
-            } else {
-                Err(CoreError::Refused("not held here".into()))
-            };
+            return self.held(order).await;
         }
         let mut receiving = match self.blobs.receive(expect).await {
-            Ok(Receive::Held(size)) if size == order.size => return Ok(()),
-            Ok(Receive::Held(size)) => return Err(CoreError::Fault(format!("the manifest says {} bytes, the artifact has {size}", order.size))),
+            Ok(Receive::Held(_)) => return self.held(order).await,
             Ok(Receive::Begun(receiving)) => receiving,
             // Another federation's fetch of the same artifact, or an earlier one that is being dropped.
             Err(StoreError::InProgress(_)) => return Err(CoreError::Connection("it is being received already".into())),
@@ -76,7 +71,23 @@ impl Fetcher {
             }),
             Err(FetchError::Local(e)) => Err(CoreError::Local(e.to_string())),
             Err(FetchError::Connection(e)) => Err(CoreError::Connection(e.to_string())),
-            Err(FetchError::Expectation(e)) => Err(CoreError::Fault(format!("the manifest is wrong: {e}"))),
+            Err(FetchError::Expectation(e)) => Err(CoreError::Refused(format!("the manifest is wrong: {e}"))),
+        }
+    }
+
+    /// What is held under the name must also be what the manifest says of it.
+    async fn held(&self, order: &FetchOrder) -> Result<(), CoreError> {
+        match self.blobs.size(&order.hash) {
+            None => return Err(CoreError::Refused("not held here".into())),
+            Some(size) if size != order.size => {
+                return Err(CoreError::Refused(format!("the manifest is wrong: it says {} bytes, the artifact has {size}", order.size)));
+            }
+            Some(_) => {}
+        }
+        match self.blobs.sha256(&order.hash).await {
+            Ok(sha256) if sha256 == order.sha256 => Ok(()),
+            Ok(sha256) => Err(CoreError::Refused(format!("the manifest is wrong: the artifact has {sha256}"))),
+            Err(e) => Err(CoreError::Refused(e.to_string())),
         }
     }
 
