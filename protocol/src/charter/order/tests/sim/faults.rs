@@ -66,6 +66,8 @@ impl Sim {
             let by = self.nodes[index].member;
             let known = self.known_of(index);
             self.said.retain(|(member, ..), message| *member != by || known.contains(message));
+            // Peers that are rolled back afterwards do not take it with them: one fault counts once.
+            self.nodes[index].remembered.extend(known);
             // What it decided alone is forgotten with it.
             self.decisions.retain(|(member, _)| *member != by);
         } else {
