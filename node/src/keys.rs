@@ -166,14 +166,15 @@ impl KeyFiles {
         let temporary = self.folder.join(format!(".{}.{}", role.file_name(), std::process::id()));
         // From a run that was killed here; process ids come again.
         let _ = std::fs::remove_file(&temporary);
-        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| {
-            // The mode at creation is subject to the umask.
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            file.write_all(pem.as_bytes())?;
-            file.sync_all()?;
-            // Unlike a rename, a link never replaces what is there.
-            std::fs::hard_link(&temporary, &path)
-        });
+        let written =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| {
+                // The mode at creation is subject to the umask.
+                file.set_permissions(Permissions::from_mode(0o600))?;
+                file.write_all(pem.as_bytes())?;
+                file.sync_all()?;
+                // Unlike a rename, a link never replaces what is there.
+                std::fs::hard_link(&temporary, &path)
+            });
         let removed = std::fs::remove_file(&temporary);
         match written {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(KeyError::Exists(path)),
@@ -303,9 +304,6 @@ mod tests {
         let plain = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
         std::fs::write(files.path(KeyRole::Node), plain).unwrap();
         let key = files.load(KeyRole::Node).unwrap().unwrap();
-        assert_eq!(
-            key.public().to_hex(),
-            "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1"
-        );
+        assert_eq!(key.public().to_hex(), "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1");
     }
 }

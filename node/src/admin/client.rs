@@ -81,8 +81,12 @@ impl Client {
             }
         };
         let bytes = self.collect(http).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| ClientError::Broken(format!("{} cannot be read: {error}; do the versions of daemon and command differ?", C::PATH)))
+        serde_json::from_slice(&bytes).map_err(|error| {
+            ClientError::Broken(format!(
+                "{} cannot be read: {error}; do the versions of daemon and command differ?",
+                C::PATH
+            ))
+        })
     }
 
     /// Uploads `size` bytes.
@@ -155,7 +159,8 @@ impl Client {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|source| ClientError::Unreachable { socket: self.socket.clone(), source })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Ends with the connection: when the answer's body is read or dropped.
         tokio::spawn(connection);
         let response = sender.send_request(http).await.map_err(broken)?;

@@ -90,7 +90,9 @@ pub struct Policy {
 
 /// A group is named that the system does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("admin.{role}: the group {group:?} does not exist on this machine; create it (groupadd {group}) or correct the key")]
+#[error(
+    "admin.{role}: the group {group:?} does not exist on this machine; create it (groupadd {group}) or correct the key"
+)]
 pub struct UnknownGroup {
     /// Role that it should give.
     pub role: &'static str,
@@ -204,11 +206,9 @@ mod tests {
     #[test]
     fn unknown_groups_are_an_error() {
         let names = vec!["no-such-group-here".to_owned()];
-        let error = Policy::new(
-            1000,
-            [(Role::Read, &[]), (Role::Operate, &names), (Role::Publish, &[]), (Role::Approve, &[])],
-        )
-        .unwrap_err();
+        let error =
+            Policy::new(1000, [(Role::Read, &[]), (Role::Operate, &names), (Role::Publish, &[]), (Role::Approve, &[])])
+                .unwrap_err();
         assert_eq!(error.role, "operate");
     }
 }

@@ -50,10 +50,9 @@ fn show(out: &Out, event: &Event) -> Result<(), Failure> {
         Severity::Error => "ERROR",
     };
     let mut place = String::new();
-    for part in [event.federation.clone(), event.member.as_ref().map(ToString::to_string), event.release.clone()] {
-        if let Some(part) = part {
-            place.push_str(&format!(" {part}"));
-        }
+    let member = event.member.as_ref().map(ToString::to_string);
+    for part in [event.federation.clone(), member, event.release.clone()].into_iter().flatten() {
+        place.push_str(&format!(" {part}"));
     }
     let text = format!("{} {} {severity} {}{place}: {}", event.at, event.number, event.code, event.text);
     out.line(clean(&text))

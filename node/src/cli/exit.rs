@@ -170,7 +170,9 @@ impl From<Problem> for Failure {
             text.push_str("; the daemon is of another version than this command");
         }
         let next_step = match (&problem.code, problem.next_step.is_empty()) {
-            (Code::FederationRequired, true) => "name one with --federation SLUG; `verbund federation ls` lists them".into(),
+            (Code::FederationRequired, true) => {
+                "name one with --federation SLUG; `verbund federation ls` lists them".into()
+            }
             (Code::UnknownRoute, _) => "restart the daemon after an update, or use the command of its version".into(),
             _ => problem.next_step,
         };
@@ -193,12 +195,15 @@ impl From<ClientError> for Failure {
                     ErrorKind::ConnectionRefused => {
                         "the daemon is not running any more: start it with `verbund run --data-dir DIR`"
                     }
-                    _ => "start it with `verbund run --data-dir DIR`, or name it with --data-dir, VERBUND_DATA_DIR or --socket",
+                    _ => {
+                        "start it with `verbund run --data-dir DIR`, or name it with --data-dir, VERBUND_DATA_DIR or --socket"
+                    }
                 };
                 Self::new(Exit::Unreachable, text).next(next)
             }
-            ClientError::Broken(_) => Self::new(Exit::Unreachable, text)
-                .next("see whether the daemon still runs (`verbund status`) and what its log says; then repeat the command"),
+            ClientError::Broken(_) => Self::new(Exit::Unreachable, text).next(
+                "see whether the daemon still runs (`verbund status`) and what its log says; then repeat the command",
+            ),
             ClientError::Input(_) => Self::failed(text).next("correct the cause and repeat the command"),
         }
     }
@@ -209,7 +214,9 @@ impl From<ConfigError> for Failure {
         let text = error.to_string();
         match error {
             ConfigError::Unreadable { source, path } => Self::io(format!("cannot read {}", path.display()), &source),
-            ConfigError::Mistakes(_) => Self::new(Exit::Usage, text).next("correct what is named above; `verbund config check` looks again"),
+            ConfigError::Mistakes(_) => {
+                Self::new(Exit::Usage, text).next("correct what is named above; `verbund config check` looks again")
+            }
         }
     }
 }
@@ -240,7 +247,9 @@ mod tests {
 
     #[test]
     fn an_unreachable_daemon_is_5_and_says_where_and_what_to_do() {
-        for kind in [std::io::ErrorKind::NotFound, std::io::ErrorKind::ConnectionRefused, std::io::ErrorKind::PermissionDenied] {
+        for kind in
+            [std::io::ErrorKind::NotFound, std::io::ErrorKind::ConnectionRefused, std::io::ErrorKind::PermissionDenied]
+        {
             let error = ClientError::Unreachable { socket: "/d/admin.sock".into(), source: kind.into() };
             let failure = Failure::from(error);
             assert_eq!(failure.exit as u8, 5);

@@ -72,8 +72,8 @@ pub(super) async fn run(context: &Context<'_>, command: Command) -> Result<(), F
 async fn create(context: &Context<'_>, args: CreateArgs) -> Result<(), Failure> {
     let agreement = match (args.agreement, args.agreement_uri, args.agreement_file) {
         (Some(title), Some(uri), Some(file)) => {
-            let bytes = std::fs::read(&file)
-                .map_err(|error| Failure::io(format!("cannot read {}", file.display()), &error))?;
+            let bytes =
+                std::fs::read(&file).map_err(|error| Failure::io(format!("cannot read {}", file.display()), &error))?;
             Some(Agreement { title, uri, sha256: Sha256::of(&bytes) })
         }
         _ => None,

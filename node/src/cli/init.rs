@@ -170,9 +170,10 @@ fn config_text(args: &Args) -> Result<String, Failure> {
         text.push_str(&format!("\n[https]\nlisten = {}\n", endpoints(&args.https)));
     }
     match crate::config::check_text("init", &text).into_iter().next() {
-        Some(mistake) => {
-            Err(Failure::new(super::Exit::Usage, format!("--{}: {}", mistake.key.replace("https.listen", "https"), mistake.text)))
-        }
+        Some(mistake) => Err(Failure::new(
+            super::Exit::Usage,
+            format!("--{}: {}", mistake.key.replace("https.listen", "https"), mistake.text),
+        )),
         None => Ok(text),
     }
 }

@@ -4,8 +4,8 @@ use super::Context;
 use super::exit::Failure;
 use super::output::{Out, Table, clean, since};
 use crate::admin::api::{
-    AdmitRequest, Decision, DismissRequest, JoinRequest, LogState, MemberRequest, MemberRequests, MemberView, Moment, Scope,
-    Standing,
+    AdmitRequest, Decision, DismissRequest, JoinRequest, LogState, MemberRequest, MemberRequests, MemberView, Moment,
+    Scope, Standing,
 };
 use crate::admin::op;
 

@@ -136,13 +136,21 @@ pub(crate) struct Context<'h> {
 impl Context<'_> {
     /// A client for the daemon. The socket is, in this order: the one named, the one configured, the one in the data directory.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let socket = self.where_to()?;
+        if self.out.verbose > 0 {
+            self.out.note(format!("asking the daemon at {}", socket.display()));
+        }
+        Ok(Client::new(socket))
+    }
+
+    fn where_to(&self) -> Result<PathBuf, Failure> {
         if let Some(socket) = &self.socket {
-            return Ok(Client::new(socket));
+            return Ok(socket.clone());
         }
         match load(&Layers::of(&self.data_dir, None)) {
-            Ok(effective) => Ok(Client::new(effective.config.socket(&self.data_dir))),
+            Ok(effective) => Ok(effective.config.socket(&self.data_dir)),
             // The directory may be closed to this user while the socket is not.
-            Err(ConfigError::Unreadable { .. }) => Ok(Client::new(self.data_dir.join("admin.sock"))),
+            Err(ConfigError::Unreadable { .. }) => Ok(self.data_dir.join("admin.sock")),
             Err(mistakes) => Err(mistakes.into()),
         }
     }

@@ -62,7 +62,8 @@ pub(super) async fn store(context: &Context<'_>, command: StoreCommand) -> Resul
             Ok(Exit::Ok)
         }
         StoreCommand::Scrub { release, detach } => {
-            let mut answer = context.call::<op::StoreScrub>(ScrubRequest { federation: federation.clone(), release }).await?;
+            let mut answer =
+                context.call::<op::StoreScrub>(ScrubRequest { federation: federation.clone(), release }).await?;
             while !detach && !answer.finished {
                 context.out.progress(&scrubbed(&answer));
                 tokio::time::sleep(SCRUB_POLL).await;

@@ -8,7 +8,8 @@ use super::exit::{Exit, Failure};
 use super::output::{Out, Table, bytes, clean, list, since};
 use super::{Context, status};
 use crate::admin::api::{
-    InviteRequest, JoinProgressRequest, JoinState, Joining, Moment, PeerAddRequest, PeerList, PeerRequest, PeerView, Pong, Scope,
+    InviteRequest, JoinProgressRequest, JoinState, Joining, Moment, PeerAddRequest, PeerList, PeerRequest, PeerView,
+    Pong, Scope,
 };
 use crate::admin::{op, paths};
 use crate::config::Interval;

@@ -165,8 +165,10 @@ fn propose(context: &Context<'_>, path: &Path) -> Result<(), Failure> {
         new.sync_all()
     });
     written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::failed(format!("{} exists already; it was left alone", file.display()))
-            .next("edit it, and look with `verbund publish PATH --check`"),
+        std::io::ErrorKind::AlreadyExists => {
+            Failure::failed(format!("{} exists already; it was left alone", file.display()))
+                .next("edit it, and look with `verbund publish PATH --check`")
+        }
         _ => Failure::io(format!("cannot write {}", file.display()), &error),
     })?;
     context.out.line(file.display().to_string())?;
@@ -190,8 +192,8 @@ fn hash(context: &Context<'_>, scan: &Scan) -> Result<Vec<FileEntry>, Failure> {
     let mut entries = Vec::with_capacity(scan.files.len());
     for (number, file) in scan.files.iter().enumerate() {
         context.out.progress(&format!("reading {}/{} {}", number + 1, scan.files.len(), file.path));
-        let (size, sha256, blake3) =
-            tree::hash(&file.disk).map_err(|error| Failure::io(format!("cannot read {}", clean(&file.path)), &error))?;
+        let (size, sha256, blake3) = tree::hash(&file.disk)
+            .map_err(|error| Failure::io(format!("cannot read {}", clean(&file.path)), &error))?;
         let (path, media_type) = (file.path.clone(), file.media_type.clone());
         entries.push(FileEntry { path, size, media_type, sha256, blake3 });
     }

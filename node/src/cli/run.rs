@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::exit::Failure;
 use super::host::Launch;
 use super::{Context, Host};
-use crate::config::{Endpoint, Layers, LogFormat, load};
+use crate::config::{Effective, Endpoint, Layers, LogFormat, load};
 
 /// A stop takes at most so long; then the process ends anyway. Everything acknowledged is durable by then.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,16 +77,7 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     without_session_secrets()?;
     // Whatever the daemon creates is its own, unless it says otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let mut layers = Layers::of(&context.data_dir, args.config.clone());
-    layers.flags = args.flags(context);
-    let file = layers.file.clone().unwrap_or_default();
-    let effective = load(&layers)?;
-    if effective.config.handle.is_none() {
-        return Err(Failure::failed(format!("{} names no handle", file.display())).next(format!(
-            "make a data directory with `verbund init --data-dir {} --handle de-… --name …`",
-            context.data_dir.display()
-        )));
-    }
+    let effective = effective(context, args)?;
     crate::telemetry::init(&effective.config.log).map_err(|error| Failure::failed(error.to_string()))?;
     for warning in &effective.warnings {
         warn!("{warning}");
@@ -104,6 +95,21 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     // Blocking calls that hang, such as a name look-up, do not delay the end.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
+}
+
+/// The configuration with all layers; it must name the member.
+fn effective(context: &Context<'_>, args: &Args) -> Result<Effective, Failure> {
+    let mut layers = Layers::of(&context.data_dir, args.config.clone());
+    layers.flags = args.flags(context);
+    let file = layers.file.clone().unwrap_or_default();
+    let effective = load(&layers)?;
+    if effective.config.handle.is_some() {
+        return Ok(effective);
+    }
+    Err(Failure::failed(format!("{} names no handle", file.display())).next(format!(
+        "make a data directory with `verbund init --data-dir {} --handle de-… --name …`",
+        context.data_dir.display()
+    )))
 }
 
 /// Runs the daemon and turns signals into a stop.
@@ -167,10 +173,7 @@ impl Ready {
             warn!(%error, "the service manager could not be told");
         }
     }
-
-    /// For tests of a host.
-    #[cfg(test)]
-    pub(crate) const fn for_tests() -> Self {
-        Self { _private: () }
-    }
 }
+
+#[cfg(test)]
+mod tests;

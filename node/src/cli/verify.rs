@@ -48,7 +48,9 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<Exit, Failure> {
     let unread = |error: std::io::Error| Failure::io(format!("cannot read {}", args.dir.display()), &error);
     let found = tree::walk(&args.dir).map_err(unread)?;
     if !found.odd.is_empty() {
-        return Err(refused(found.odd.iter().map(|path| format!("{path}: a link or special file, which no release holds"))));
+        return Err(refused(
+            found.odd.iter().map(|path| format!("{path}: a link or special file, which no release holds")),
+        ));
     }
     let files = tree::digests(&args.dir, &found.files)
         .map_err(|(path, error)| Failure::io(format!("cannot read {}", clean(&path)), &error))?;

@@ -189,21 +189,36 @@ pub(super) fn contradictions(config: &Config) -> Vec<(String, String)> {
         }
     };
     let https = &config.https;
-    say(https.certificate.is_some() && https.key.is_none(), "https.certificate", "needs https.key with its private key");
+    say(
+        https.certificate.is_some() && https.key.is_none(),
+        "https.certificate",
+        "needs https.key with its private key",
+    );
     say(https.key.is_some() && https.certificate.is_none(), "https.key", "needs https.certificate");
     say(config.listen.is_empty(), "listen", "at least one address is needed: members dial in as well as out");
     let none = "port 0 cannot be announced: name the port that others can reach";
     let unspecified = "0.0.0.0 and [::] cannot be announced: name an address that others can reach";
     let announced = std::iter::once(("announce".to_owned(), &config.announce)).chain(
-        config.federation.iter().filter_map(|(slug, f)| Some((format!("federation.{slug}.announce"), f.announce.as_ref()?))),
+        config
+            .federation
+            .iter()
+            .filter_map(|(slug, f)| Some((format!("federation.{slug}.announce"), f.announce.as_ref()?))),
     );
     for (key, endpoints) in announced {
         say(endpoints.iter().any(|e| e.port() == 0), &key, none);
         say(endpoints.iter().any(|e| e.ip().is_some_and(|ip| ip.is_unspecified())), &key, unspecified);
     }
-    say(config.limits.connections < 8, "limits.connections", "at least 8: members and strangers need places of their own");
+    say(
+        config.limits.connections < 8,
+        "limits.connections",
+        "at least 8: members and strangers need places of their own",
+    );
     say(config.limits.fetches == 0, "limits.fetches", "at least 1");
-    say(config.limits.https_connections == 0, "limits.https_connections", "at least 1; to switch HTTPS off, empty https.listen");
+    say(
+        config.limits.https_connections == 0,
+        "limits.https_connections",
+        "at least 1; to switch HTTPS off, empty https.listen",
+    );
     let segment = config.store.segment_size;
     say(!(Size(1 << 20)..=Size(1 << 30)).contains(&segment), "store.segment_size", "from 1MiB to 1GiB");
     say(config.store.cache < Size(1 << 20), "store.cache", "at least 1MiB");
@@ -221,21 +236,25 @@ pub(crate) fn suggest<'a>(word: &str, known: &'a [String]) -> Option<&'a str> {
     (nearest.0 <= (word.chars().count() / 3).max(1)).then_some(nearest.1.as_str())
 }
 
-/// Edit distance with insertion, deletion, substitution.
+/// Edit distance with insertion, deletion, substitution and exchange of neighbours: what typing gets wrong.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
+    let mut above: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut last = None;
     for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
-            let next = (diagonal + usize::from(x != *y)).min(left + 1).min(*cell + 1);
-            diagonal = std::mem::replace(cell, next);
-            left = next;
+        let mut next = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
+            let mut best = at(&row, j) + usize::from(x != *y);
+            best = best.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            if j > 0 && last == Some(*y) && b.get(j - 1) == Some(&x) {
+                best = best.min(at(&above, j - 1) + 1);
+            }
+            next.push(best);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        above = std::mem::replace(&mut row, next);
+        last = Some(x);
     }
     row.last().copied().unwrap_or_default()
 }

@@ -215,11 +215,7 @@ impl Default for Sync {
 }
 impl Default for Start {
     fn default() -> Self {
-        Self {
-            wait: Interval::from_secs(5),
-            quorum_wait: Interval::from_secs(60),
-            alone_wait: Interval::from_secs(10),
-        }
+        Self { wait: Interval::from_secs(5), quorum_wait: Interval::from_secs(60), alone_wait: Interval::from_secs(10) }
     }
 }
 impl Default for Gossip {

@@ -39,7 +39,8 @@ fn the_documented_file_names_every_key() {
     let text = template_in_full();
     let reading = check::read("t", &text);
     assert_eq!(reading.mistakes, []);
-    let named: Vec<String> = reading.keys.into_iter().map(|(key, _)| key.replace("federation.mitte.", "federation.*.")).collect();
+    let named: Vec<String> =
+        reading.keys.into_iter().map(|(key, _)| key.replace("federation.mitte.", "federation.*.")).collect();
     for (key, _) in check::leaves(&check::schema()) {
         assert!(named.contains(&key), "config/node.toml does not name {key}");
     }
@@ -48,8 +49,12 @@ fn the_documented_file_names_every_key() {
 #[test]
 fn later_layers_win_and_are_named_as_origin() {
     let text = "name = \"Hessen\"\nlisten = [\"127.0.0.1:1\"]\n[log]\nlevel = \"warn\"\n[gossip]\nenabled = false";
-    let environment =
-        [("VERBUND_LOG__LEVEL", "debug"), ("VERBUND_LISTEN", "127.0.0.1:2, [::1]:3"), ("VERBUND_DATA_DIR", "/x"), ("HOME", "/")];
+    let environment = [
+        ("VERBUND_LOG__LEVEL", "debug"),
+        ("VERBUND_LISTEN", "127.0.0.1:2, [::1]:3"),
+        ("VERBUND_DATA_DIR", "/x"),
+        ("HOME", "/"),
+    ];
     let (_dir, mut layers) = layers(text, &environment);
     layers.flags.push(("log.level".into(), vec!["error".into()], "--log-level".into()));
     let effective = load(&layers).unwrap();
@@ -140,8 +145,19 @@ fn overrides_of_a_federation() {
 #[test]
 fn paths_start_at_the_data_directory() {
     let data = Path::new("/var/lib/verbund");
-    let config = loaded("[admin]\nsocket = \"/run/v.sock\"\n[https]\ncertificate = \"c.pem\"\nkey = \"/k.pem\"", &[]).config;
+    let config =
+        loaded("[admin]\nsocket = \"/run/v.sock\"\n[https]\ncertificate = \"c.pem\"\nkey = \"/k.pem\"", &[]).config;
     assert_eq!(config.socket(data), Path::new("/run/v.sock"));
     assert_eq!(Config::default().socket(data), Path::new("/var/lib/verbund/admin.sock"));
     assert_eq!(config.certificate(data), Some(("/var/lib/verbund/c.pem".into(), "/k.pem".into())));
+}
+
+#[test]
+fn suggestions_know_how_people_type() {
+    let known = ["admin", "announce", "listen"].map(str::to_owned);
+    for (typed, meant) in
+        [("admni", Some("admin")), ("lsten", Some("listen")), ("anounce", Some("announce")), ("port", None)]
+    {
+        assert_eq!(check::suggest(typed, &known), meant, "{typed}");
+    }
 }

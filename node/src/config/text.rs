@@ -265,13 +265,29 @@ mod tests {
         for text in ["", "64", "64mb", "1.5GiB", "99999999TiB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
-        for text in ["", "host", ":1", "host:", "host:99999", "::1:80", "[::1]", "[x]:1", "1.2.3:4", "a b:1", "h:+80", "https://h:1"] {
+        for text in [
+            "",
+            "host",
+            ":1",
+            "host:",
+            "host:99999",
+            "::1:80",
+            "[::1]",
+            "[x]:1",
+            "1.2.3:4",
+            "a b:1",
+            "h:+80",
+            "https://h:1",
+        ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
         for text in ["", "verbose", "info,", "net=loud", "=info"] {
             assert!(text.parse::<Filter>().is_err(), "{text}");
         }
-        assert_eq!("info,verbund::net=debug".parse::<Filter>().map(|f| f.to_string()), Ok("info,verbund::net=debug".into()));
+        assert_eq!(
+            "info,verbund::net=debug".parse::<Filter>().map(|f| f.to_string()),
+            Ok("info,verbund::net=debug".into())
+        );
         assert_eq!("10 m".parse(), Ok(Interval::from_secs(600)));
         assert_eq!("2GB".parse(), Ok(Size(2_000_000_000)));
     }

@@ -12,6 +12,7 @@ mod peer;
 mod process;
 mod release;
 mod status;
+mod sync;
 
 pub use federation::*;
 pub use moment::Moment;
@@ -20,6 +21,7 @@ pub use peer::*;
 pub use process::*;
 pub use release::*;
 pub use status::*;
+pub use sync::*;
 
 /// Defines a request: its own fields, and the federation that it is for.
 macro_rules! request {

@@ -115,9 +115,7 @@ pub(super) fn upload(body: Body, max: u64) -> (Upload, Tripped) {
                 Some((Err(Problem::new(Code::Timeout, text)), None))
             }
             Ok(None) => None,
-            Ok(Some(Err(error))) => {
-                Some((Err(early(&error)), None))
-            }
+            Ok(Some(Err(error))) => Some((Err(early(&error)), None)),
             Ok(Some(Ok(piece))) => {
                 let size = before.saturating_add(piece.len() as u64);
                 if size > max {

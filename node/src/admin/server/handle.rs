@@ -52,7 +52,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
 async fn unknown(uri: Uri) -> Response {
     let path: String = uri.path().chars().take(100).collect();
     body::problem(
-        &Problem::new(Code::UnknownRoute, format!("there is no {path}")).next("the paths start with /v1/; see the manual"),
+        &Problem::new(Code::UnknownRoute, format!("there is no {path}"))
+            .next("the paths start with /v1/; see the manual"),
     )
 }
 
@@ -220,9 +221,7 @@ async fn provenance_get(State(app): State<Arc<App>>, Extension(caller): Extensio
         Err(problem) => Err(problem),
     };
     match bytes {
-        Ok(bytes) => {
-            body::respond(StatusCode::OK, HeaderValue::from_static("application/json"), Body::from(bytes))
-        }
+        Ok(bytes) => body::respond(StatusCode::OK, HeaderValue::from_static("application/json"), Body::from(bytes)),
         Err(problem) => body::problem(&problem),
     }
 }

@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::calls::Daemon;
-use super::roles::{Caller, Credentials, Policy, UnknownGroup, identify};
+use super::roles::{Caller, Credentials, Policy, Role, UnknownGroup, identify};
+use crate::config::Config;
 
 /// Connections at one time. A command uses one; each costs at most some 100 KiB.
 const CONNECTIONS_MAX: usize = 128;
@@ -94,6 +95,22 @@ impl Options {
     /// Options with roles by `policy`.
     pub fn new(socket: PathBuf, group: Option<String>, policy: Policy, artifact_max: u64) -> Self {
         Self { socket, group, identify: Arc::new(move |who| identify(&policy, who)), artifact_max }
+    }
+
+    /// Options as configured for the node with this data directory, run by this user.
+    ///
+    /// # Errors
+    /// [`ServerError::Group`] if a group is named that the system does not know.
+    pub fn configured(config: &Config, data_dir: &Path) -> Result<Self, ServerError> {
+        let admin = &config.admin;
+        let groups = [
+            (Role::Read, &admin.read[..]),
+            (Role::Operate, &admin.operate),
+            (Role::Publish, &admin.publish),
+            (Role::Approve, &admin.approve),
+        ];
+        let policy = Policy::new(rustix::process::geteuid().as_raw(), groups)?;
+        Ok(Self::new(config.socket(data_dir), admin.group.clone(), policy, config.limits.artifact_max.0))
     }
 }
 

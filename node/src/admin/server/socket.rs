@@ -40,9 +40,7 @@ pub(super) async fn bind(path: &Path, group: Option<&str>) -> Result<(UnixListen
         return Err(ServerError::PathTooLong { path: path.to_owned(), len, max: PATH_MAX });
     }
     let gid = match group {
-        Some(name) => {
-            Some(group_id(name).ok_or_else(|| UnknownGroup { role: "group", group: name.to_owned() })?)
-        }
+        Some(name) => Some(group_id(name).ok_or_else(|| UnknownGroup { role: "group", group: name.to_owned() })?),
         None => None,
     };
     clear(path).await?;

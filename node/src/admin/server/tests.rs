@@ -12,7 +12,7 @@ use crate::admin::client::{Client, ClientError};
 use crate::admin::fake::Fake;
 use crate::admin::op;
 use crate::admin::problem::{Code, Problem};
-use crate::admin::roles::{Role, Roles};
+use crate::admin::roles::Roles;
 
 struct Running {
     _dir: tempfile::TempDir,
@@ -60,10 +60,8 @@ impl Running {
     }
     async fn post(&self, path: &str, body: &str) -> (u16, Value) {
         let len = body.len();
-        self.raw(format!(
-            "POST {path} HTTP/1.1\r\nhost: v\r\nconnection: close\r\ncontent-length: {len}\r\n\r\n{body}"
-        ))
-        .await
+        self.raw(format!("POST {path} HTTP/1.1\r\nhost: v\r\nconnection: close\r\ncontent-length: {len}\r\n\r\n{body}"))
+            .await
     }
     async fn get(&self, path: &str) -> (u16, Value) {
         self.raw(format!("GET {path} HTTP/1.1\r\nhost: v\r\nconnection: close\r\n\r\n")).await
@@ -318,4 +316,20 @@ async fn idle_connections_of_others_leave_room_for_the_owner() {
     owner.store(true, Ordering::SeqCst);
     client.call::<op::PeerBlock>(&block()).await.unwrap();
     task.abort();
+}
+
+#[tokio::test]
+async fn as_configured_the_own_user_does_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::bind(Options::configured(&Config::default(), dir.path()).unwrap()).await.unwrap();
+    let client = Client::new(server.path());
+    let fake = Arc::new(Fake::default().answers("peer_block", Done::default()));
+    let task = tokio::spawn(server.serve(fake.clone(), CancellationToken::new()));
+    client.call::<op::PeerBlock>(&block()).await.unwrap();
+    let uid = fake.audits.lock().unwrap()[0].uid;
+    assert_eq!(uid, rustix::process::geteuid().as_raw());
+    task.abort();
+    let admin = crate::config::Admin { publish: vec!["no-such-group-here".into()], ..Default::default() };
+    let error = Options::configured(&Config { admin, ..Config::default() }, dir.path()).err().unwrap();
+    assert!(error.to_string().contains("admin.publish"), "{error}");
 }

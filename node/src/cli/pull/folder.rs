@@ -60,9 +60,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Opens or makes the folder and takes its lock.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let io = |what: &'static str| {
-            move |error: io::Error| Failure::io(format!("{what} {}", path.display()), &error)
-        };
+        let io = |what: &'static str| move |error: io::Error| Failure::io(format!("{what} {}", path.display()), &error);
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(io("cannot create"))?;
         // The folder itself may be reached over links: the caller chose it.
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -75,8 +73,9 @@ impl Folder {
         let lock = rustix::fs::openat(&own, LOCK, flags, Mode::from_raw_mode(0o644))
             .map_err(|e| io("cannot lock")(e.into()))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            Errno::WOULDBLOCK => Failure::failed(format!("another pull writes to {}", path.display()))
-                .next("wait until it has ended"),
+            Errno::WOULDBLOCK => {
+                Failure::failed(format!("another pull writes to {}", path.display())).next("wait until it has ended")
+            }
             error => io("cannot lock")(error.into()),
         })?;
         Ok(Self { path: path.to_owned(), root, own, _lock: lock })
@@ -86,7 +85,9 @@ impl Folder {
         let place = self.path.join(path);
         let failure = Failure::io(format!("{what} {}", clean(&place.display().to_string())), &error.into());
         match error {
-            Errno::LOOP | Errno::NOTDIR => failure.next("a link or file is in the way: move it, and repeat the command"),
+            Errno::LOOP | Errno::NOTDIR => {
+                failure.next("a link or file is in the way: move it, and repeat the command")
+            }
             _ => failure,
         }
     }
@@ -182,9 +183,9 @@ impl Folder {
             }
         }
         for dir in folders {
-            let opened = self.parent(dir, false).and_then(|parent| {
-                step(parent.as_fd(), name(dir), false).map_err(|error| (dir.to_owned(), error))
-            });
+            let opened = self
+                .parent(dir, false)
+                .and_then(|parent| step(parent.as_fd(), name(dir), false).map_err(|error| (dir.to_owned(), error)));
             let opened = opened.map_err(|(at, error)| self.failed("cannot open", &at, error))?;
             rustix::fs::fsync(&opened).map_err(|error| self.failed("cannot make durable", dir, error))?;
         }
@@ -246,9 +247,9 @@ impl Draft<'_> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.sha.update(bytes);
         self.size += bytes.len() as u64;
-        self.file.write_all(bytes).map_err(|error| {
-            Failure::io(format!("cannot write to {}", self.folder.path.display()), &error)
-        })
+        self.file
+            .write_all(bytes)
+            .map_err(|error| Failure::io(format!("cannot write to {}", self.folder.path.display()), &error))
     }
     /// Bytes so far.
     pub(super) const fn size(&self) -> u64 {
@@ -268,8 +269,10 @@ impl Draft<'_> {
         let folder = self.folder;
         rustix::fs::fsync(&self.file).map_err(|error| folder.failed("cannot make durable", path, error))?;
         rustix::fs::renameat(&folder.own, DRAFT, parent, to).map_err(|error| match error {
-            Errno::XDEV => Failure::failed(format!("{} lies on another file system than {}", clean(path), folder.path.display()))
-                .next("pull into a folder that is one file system"),
+            Errno::XDEV => {
+                Failure::failed(format!("{} lies on another file system than {}", clean(path), folder.path.display()))
+                    .next("pull into a folder that is one file system")
+            }
             error => folder.failed("cannot write", path, error),
         })
     }

@@ -100,9 +100,15 @@ pub(super) async fn run(context: &Context<'_>, release: String, out: &Path, forc
     match &view.availability {
         Availability::Complete => {}
         Availability::Pending { missing_bytes, why } => {
-            let text = format!("{} is not complete here: {} missing, {}", clean(&view.release), bytes(*missing_bytes), clean(why));
-            return Err(Failure::new(Exit::Degraded, text)
-                .next("it arrives by itself; `verbund sync status` shows from whom"));
+            let text = format!(
+                "{} is not complete here: {} missing, {}",
+                clean(&view.release),
+                bytes(*missing_bytes),
+                clean(why)
+            );
+            return Err(
+                Failure::new(Exit::Degraded, text).next("it arrives by itself; `verbund sync status` shows from whom")
+            );
         }
         Availability::Absent { why } => {
             let text = format!("{} is not here: {}", clean(&view.release), clean(why));
@@ -252,7 +258,9 @@ fn plan<'a>(
             // A former pull's file or folder that is about to go.
             Found::Blocked(at) if makes_way(&plan.obsolete, &at) => plan.fetch.push(entry),
             Found::File(_) => conflicts.push(format!("{}: another file lies there", entry.path)),
-            Found::Blocked(at) => conflicts.push(format!("{}: {at} is in the way (link, folder or special file)", entry.path)),
+            Found::Blocked(at) => {
+                conflicts.push(format!("{}: {at} is in the way (link, folder or special file)", entry.path))
+            }
         }
     }
     if conflicts.is_empty() {
@@ -263,8 +271,11 @@ fn plan<'a>(
     if more > 0 {
         conflicts.push(format!("and {more} more"));
     }
-    Err(Failure::failed(format!("nothing was written, because foreign files are in the way:\n{}", conflicts.join("\n")))
-        .next("move them away or choose an empty folder; --force replaces ordinary files"))
+    Err(Failure::failed(format!(
+        "nothing was written, because foreign files are in the way:\n{}",
+        conflicts.join("\n")
+    ))
+    .next("move them away or choose an empty folder; --force replaces ordinary files"))
 }
 
 /// Whether what lies at `path` is a former pull's file, or a folder with such.
