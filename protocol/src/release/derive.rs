@@ -3,6 +3,8 @@
 //! Owns the order in which sources count: `process.toml`, then `publish-defaults.toml`, then the charter, then the folder and the
 //! versions so far. A value keeps its place, so that a refusal names the file it stands in. Pure: the caller reads files.
 
+use std::collections::btree_map::Entry;
+
 use semver::{Prerelease, Version};
 use serde::Serialize;
 
@@ -175,9 +177,9 @@ fn check_defaults(source: Source<'_>, defaults: &Table, findings: &mut Findings)
 fn merge(table: &mut Table, defaults: Table, notes: &mut Vec<Note>) {
     for (key, node) in defaults {
         let Some(known) = DEFAULT_KEYS.iter().find(|k| **k == key) else { continue };
-        if !table.contains_key(&key) {
+        if let Entry::Vacant(place) = table.entry(key) {
             notes.push(Note { key: known, value: node.value.shown(), from: node.file.to_string() });
-            table.insert(key, node);
+            place.insert(node);
         }
     }
 }

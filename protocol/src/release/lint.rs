@@ -145,13 +145,11 @@ impl Lint {
     fn search(&mut self, end: usize) {
         let from = usize::try_from(self.searched.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let mut found = Vec::new();
-        private_keys(&self.buffer, &mut found);
-        mailboxes(&self.buffer, &mut found);
-        if self.settings {
-            passwords(&self.buffer, &mut found);
+        for at in from..end {
+            matches_at(&self.buffer, at, self.settings, &mut found);
         }
         found.sort_by_key(|(at, kind, _)| (*at, *kind));
-        for (at, kind, what) in found.into_iter().filter(|(at, ..)| (from..end).contains(at)) {
+        for (at, kind, what) in found {
             let lines = count_lines(&self.buffer[..at]);
             if self.findings.len() < FINDINGS_MAX {
                 self.findings.push(Finding { kind, line: self.line.saturating_add(lines), what });
@@ -173,39 +171,40 @@ fn count_lines(bytes: &[u8]) -> u32 {
 /// Offset, kind and words of a match.
 type Match = (usize, Kind, String);
 
-fn find_all<'a>(bytes: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    let first = needle.first().map(u8::to_ascii_lowercase);
-    // The first byte alone settles nearly every place, which makes the search several times as fast.
-    bytes
-        .windows(needle.len())
-        .enumerate()
-        .filter(move |(_, w)| w.first().map(u8::to_ascii_lowercase) == first && w.eq_ignore_ascii_case(needle))
-        .map(|(at, _)| at)
+/// Whether `bytes` goes on with `needle` at `at`, in any case.
+fn is_at(bytes: &[u8], at: usize, needle: &[u8]) -> bool {
+    bytes.get(at..at + needle.len()).is_some_and(|found| found.eq_ignore_ascii_case(needle))
 }
 
-fn private_keys(bytes: &[u8], found: &mut Vec<Match>) {
-    for at in find_all(bytes, b"-----BEGIN ") {
-        let line = &bytes[at..bytes.len().min(at + 80)];
-        if find_all(line, b"PRIVATE KEY-----").next().is_some() {
-            found.push((at, Kind::PrivateKey, "PEM".into()));
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    (0..bytes.len()).find(|at| is_at(bytes, *at, needle))
+}
+
+/// Adds what is recognised at `at` by its first, or for mailboxes and keys its decisive, byte. One pass over the bytes serves all,
+/// because a folder may hold many megabytes of models.
+fn matches_at(bytes: &[u8], at: usize, settings: bool, found: &mut Vec<Match>) {
+    match bytes[at] {
+        b'-' if is_at(bytes, at, b"-----BEGIN ") => {
+            let line = &bytes[at..bytes.len().min(at + 80)];
+            if find(line, b"PRIVATE KEY-----").is_some() {
+                found.push((at, Kind::PrivateKey, "PEM".into()));
+            }
         }
-    }
-    for at in find_all(bytes, b"PuTTY-User-Key-File-") {
-        found.push((at, Kind::PrivateKey, "PuTTY".into()));
+        b'@' => mailbox(bytes, at, found),
+        b'p' | b'P' if is_at(bytes, at, b"PuTTY-User-Key-File-") => found.push((at, Kind::PrivateKey, "PuTTY".into())),
+        b'p' | b'P' | b'k' | b'K' | b'a' | b'A' | b'c' | b'C' if settings => password(bytes, at, found),
+        _ => {}
     }
 }
 
-fn mailboxes(bytes: &[u8], found: &mut Vec<Match>) {
-    for at in find_all(bytes, b"@") {
-        let start = at - bytes[..at].iter().rev().take(64).take_while(|b| is_local(**b)).count();
-        let end = at
-            + 1
-            + bytes[at + 1..].iter().take(100).take_while(|b| b.is_ascii_alphanumeric() || b".-".contains(b)).count();
-        let (local, domain) = (text(&bytes[start..at]), text(&bytes[at + 1..end]));
-        let domain = domain.trim_end_matches(['.', '-']);
-        if domain.contains('.') && is_personal(&local) {
-            found.push((start, Kind::PersonalMailbox, format!("{local}@{domain}").chars().take(80).collect()));
-        }
+fn mailbox(bytes: &[u8], at: usize, found: &mut Vec<Match>) {
+    let start = at - bytes[..at].iter().rev().take(64).take_while(|b| is_local(**b)).count();
+    let after = &bytes[at + 1..];
+    let end = after.iter().take(100).take_while(|b| b.is_ascii_alphanumeric() || b".-".contains(b)).count();
+    let (local, domain) = (text(&bytes[start..at]), text(&after[..end]));
+    let domain = domain.trim_end_matches(['.', '-']);
+    if domain.contains('.') && is_personal(&local) {
+        found.push((at, Kind::PersonalMailbox, format!("{local}@{domain}").chars().take(80).collect()));
     }
 }
 
@@ -298,21 +297,18 @@ const SECRETS: [&[u8]; 9] = [
     b"client_secret",
 ];
 
-fn passwords(bytes: &[u8], found: &mut Vec<Match>) {
+fn password(bytes: &[u8], at: usize, found: &mut Vec<Match>) {
     let is_key = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
-    for secret in SECRETS {
-        for at in find_all(bytes, secret) {
-            let end = at + secret.len();
-            // `password_hint` and `passwordRequired` are about passwords, and hold none.
-            if bytes.get(end).is_some_and(is_key) {
-                continue;
-            }
-            let start = at - bytes[..at].iter().rev().take(80).take_while(|b| is_key(b)).count();
-            let rest = &bytes[end..bytes.len().min(end + REACH_BYTES)];
-            if is_filled(bytes, start, rest) {
-                found.push((start, Kind::FilledPassword, text(&bytes[start..end]).chars().take(80).collect()));
-            }
-        }
+    let Some(secret) = SECRETS.iter().find(|secret| is_at(bytes, at, secret)) else { return };
+    let end = at + secret.len();
+    // `password_hint` and `passwordRequired` are about passwords, and hold none.
+    if bytes.get(end).is_some_and(is_key) {
+        return;
+    }
+    let start = at - bytes[..at].iter().rev().take(80).take_while(|b| is_key(b)).count();
+    let rest = &bytes[end..bytes.len().min(end + REACH_BYTES)];
+    if is_filled(bytes, start, rest) {
+        found.push((at, Kind::FilledPassword, text(&bytes[start..end]).chars().take(80).collect()));
     }
 }
 
@@ -350,7 +346,7 @@ fn named_value(rest: &[u8]) -> bool {
     let Some(close) = rest.iter().position(|b| *b == b'>') else { return false };
     let tag = &rest[..close];
     for attribute in [&b"value="[..], b"wert="] {
-        if let Some(at) = find_all(tag, attribute).next() {
+        if let Some(at) = find(tag, attribute) {
             return quoted(&tag[at + attribute.len()..]).is_some_and(is_secret);
         }
     }

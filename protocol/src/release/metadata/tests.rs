@@ -115,14 +115,7 @@ fn unknown_keys_are_refused_with_a_suggestion() {
     refused("x", "beschreibung = \"x\"", "unknown_key", "beschreibung", Some("\"x\""), "did you mean \"description\"?");
     refused("x", "keyword = []", "unknown_key", "keyword", None, "did you mean \"keywords\"?");
     refused("x", "qqqqqq = 1", "unknown_key", "qqqqqq", Some("1"), "known here: ");
-    refused(
-        "platform",
-        "platform = { name = \"c\", nmae = 1 }",
-        "unknown_key",
-        "platform.nmae",
-        Some("1"),
-        "\"name\"",
-    );
+    refused("platform", "platform = { name = \"c\", nmae = 1 }", "unknown_key", "platform.nmae", Some("1"), "\"name\"");
     refused("x", "[x]\ntitel = 1", "unknown_key", "x", None, "unknown key");
 }
 
@@ -336,22 +329,8 @@ fn fim_status_maturity_and_trust() {
     refused("x", "fim_status = 6", "wrong_type", "fim_status", Some("6"), "must be a table");
     accepted("x", "maturity = { model = \"1.1\", level = 4 }");
     accepted("x", "maturity = { model = \"2.0\", level = 7 }");
-    refused(
-        "x",
-        "maturity = { model = \"1.1\", level = 5 }",
-        "out_of_range",
-        "maturity.level",
-        Some("5"),
-        "0 to 4",
-    );
-    refused(
-        "x",
-        "maturity = { model = \"2.0\", level = 8 }",
-        "out_of_range",
-        "maturity.level",
-        Some("8"),
-        "0 to 7",
-    );
+    refused("x", "maturity = { model = \"1.1\", level = 5 }", "out_of_range", "maturity.level", Some("5"), "0 to 4");
+    refused("x", "maturity = { model = \"2.0\", level = 8 }", "out_of_range", "maturity.level", Some("8"), "0 to 7");
     refused(
         "x",
         "maturity = { model = \"3\", level = 1 }",
