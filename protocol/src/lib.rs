@@ -5,6 +5,7 @@
 
 pub mod charter;
 pub mod codec;
+pub mod core;
 pub mod documents;
 pub mod envelope;
 pub mod identity;
@@ -14,6 +15,7 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod record;
+pub mod release;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;

@@ -78,6 +78,26 @@ pub const TICKET_MAX_BYTES: usize = 8 << 10;
 pub const HOLDINGS_LOGS_MAX: usize = 2 * MEMBERS_MAX;
 /// Releases that a node says it lacks, per log; a node that lacks more says so by a lower `below`.
 pub const HOLDINGS_MISSING_MAX: usize = 256;
+/// A segment of a path inside a release, in bytes: what common file systems store.
+pub const PATH_SEGMENT_MAX_BYTES: usize = 255;
+/// Segments of a path inside a release: bounds the memory that checking a hostile manifest takes.
+pub const PATH_DEPTH_MAX: usize = 32;
+/// Payload of a release statement: with base64 (4/3) and [`SIGNATURES_MAX`] signatures of 176 bytes it stays within a leaf.
+pub const RELEASE_PAYLOAD_MAX_BYTES: usize = 46_000;
+/// `process.toml` and `publish-defaults.toml`, in bytes: several times what every key at its longest needs.
+pub const PROCESS_TOML_MAX_BYTES: usize = 256 << 10;
+/// Title of a release, in characters (FIM).
+pub const TITLE_MAX_CHARS: usize = 300;
+/// Summary of a release, in characters (publiccode.yml `shortDescription`).
+pub const SUMMARY_MAX_CHARS: usize = 150;
+/// Description of a release, in characters.
+pub const DESCRIPTION_MAX_CHARS: usize = 10_000;
+/// Keywords of a release.
+pub const KEYWORDS_MAX: usize = 50;
+/// Any list of a release's metadata that has no bound of its own: above every real case, and a payload holds few such lists.
+pub const METADATA_LIST_MAX: usize = 500;
+/// Any text of a release's metadata that has no bound of its own, in characters.
+pub const METADATA_TEXT_MAX_CHARS: usize = 2_000;
 /// The shortest envelope: empty payload, empty type, no signature. Shorter parts of a message are no envelopes.
 pub const ENVELOPE_MIN_BYTES: usize = 47;
 /// Documents, messages, promises or proofs in one answer: more than a frame holds of real ones of half a KiB.

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::rows::{Rows, RowsError, Table};
 use super::state::{self, CharterRow, key};
-use crate::charter::certificate::{Certified, CharterBundle, VerifiedWriter};
+pub use crate::charter::certificate::CharterBundle;
+use crate::charter::certificate::{Certified, VerifiedWriter};
 use crate::charter::rules::Charter;
 use crate::documents::{Document, Writer};
 use crate::envelope::Envelope;

@@ -164,6 +164,10 @@ pub struct ReleaseRow {
     pub manifest_sha256: Sha256,
     /// Size of the manifest in bytes.
     pub manifest_size: u64,
+    /// Files in the release.
+    pub files: u64,
+    /// Bytes of those files together.
+    pub total_size: u64,
     /// Who may have the files.
     pub audience: Audience,
     /// Seconds since 1970, as the publisher said.

@@ -1,0 +1,248 @@
+//! What the server needs from the rest of the node: the contract of the process library.
+//!
+//! Owns the questions and the shape of the answers, nothing of how they are found. The implementation decides what exists for
+//! a reader: what a reader must not see is [`LibraryError::NotFound`], never "denied", so that its existence stays hidden.
+//! Blocking work (sled, files) is the implementation's to move off the runtime's threads.
+
+use std::io;
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use semver::Version;
+use serde::Serialize;
+use verbund_protocol::ids::{Blake3, FederationId, Handle, Sha256, Slug};
+
+use super::tokens::Reader;
+
+/// A page's place in its list, as the library wrote it. It travels through clients: any bytes may come back, so decode it
+/// like any foreign input. At most [`POSITION_MAX_BYTES`] long; longer ones end the list with an error.
+pub type Position = Vec<u8>;
+/// Longest [`Position`], in bytes: two names and a version fit well.
+pub const POSITION_MAX_BYTES: usize = 512;
+
+/// Bytes of a file, in order. An error ends the stream; the connection is then cut so that no client takes it for complete.
+pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
+
+/// Answer of the library.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, LibraryError>>;
+
+/// Why the library gives no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LibraryError {
+    /// Unknown, or hidden from this reader.
+    #[error("not found")]
+    NotFound,
+    /// The position is none of this list.
+    #[error("position not understood")]
+    BadPosition,
+    /// Known, but not complete and verified here. The reason is shown to the client.
+    #[error("not available: {0}")]
+    NotAvailable(String),
+    /// Withdrawn with the request to erase. The reason is shown to the client.
+    #[error("erased: {0}")]
+    Erased(String),
+    /// The stored bytes do not match their hash. The reason is logged, not shown.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// A fault of this node. The reason is logged, not shown.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A federation of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FederationView {
+    /// Its name in paths.
+    pub slug: Slug,
+    /// Its id.
+    pub id: FederationId,
+    /// Its name for people.
+    pub name: String,
+}
+
+/// Names a process within a federation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessRef {
+    /// The federation's name in paths.
+    pub federation: Slug,
+    /// The member that owns the namespace.
+    pub member: Handle,
+    /// The process in it.
+    pub slug: Slug,
+}
+
+/// Names a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseRef {
+    /// The process.
+    pub process: ProcessRef,
+    /// The exact version.
+    pub version: Version,
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Continue after this place; `None` starts at the first item.
+    pub after: Option<Position>,
+    /// At most this many items: 1 to 200.
+    pub limit: usize,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// At most as many as asked for.
+    pub items: Vec<T>,
+    /// Where the next part starts; `None` at the end.
+    pub next: Option<Position>,
+}
+
+/// One line of a list of processes (its newest stable release) or of versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseSummary {
+    /// Owner of the namespace.
+    pub member: Handle,
+    /// The process.
+    pub slug: Slug,
+    /// The version.
+    #[serde(serialize_with = "as_text")]
+    pub version: Version,
+    /// Title for people.
+    pub title: String,
+    /// One sentence.
+    pub summary: String,
+    /// Whether its files can be had from this node now.
+    pub available: bool,
+    /// Whether its publisher recalled it.
+    pub withdrawn: bool,
+    /// Whether its publisher announced its end.
+    pub deprecated: bool,
+}
+
+fn as_text<S: serde::Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(version)
+}
+
+/// A process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessView {
+    /// The highest stable version that is not withdrawn, available or not.
+    pub latest: Option<Version>,
+    /// Everything to be shown about the process: title, owner, transfers, adoptions.
+    pub details: serde_json::Value,
+}
+
+/// One file of a release, as its manifest states it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileEntry {
+    /// Relative path, as in the manifest.
+    pub path: String,
+    /// In bytes.
+    pub size: u64,
+    /// As declared by the publisher.
+    pub media_type: String,
+    /// Over the whole file.
+    pub sha256: Sha256,
+    /// Over the whole file.
+    pub blake3: Blake3,
+}
+
+/// A release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleaseView {
+    /// SHA-256 of the manifest that the publisher signed.
+    pub manifest: Sha256,
+    /// What the release says about itself, corrections applied.
+    pub metadata: serde_json::Value,
+    /// All files, in the manifest's order.
+    pub files: Vec<FileEntry>,
+    /// Who signed, where it stands in which log, how many witnessed it, who holds it.
+    pub evidence: serde_json::Value,
+    /// Withdrawal, deprecation and the like; `null` if there is none.
+    pub statements: serde_json::Value,
+    /// `None` if every file is complete and verified here, otherwise what is missing, in words.
+    pub unavailable: Option<String>,
+}
+
+/// A file that may be sent.
+pub struct FileHandle {
+    /// In bytes.
+    pub size: u64,
+    /// Over the whole file.
+    pub sha256: Sha256,
+    /// Over the whole file.
+    pub blake3: Blake3,
+    /// As declared by the publisher.
+    pub media_type: String,
+    /// Gives the bytes.
+    pub reader: Box<dyn RangeReader>,
+}
+
+/// Reads verified bytes of one file.
+pub trait RangeReader: Send + Sync + 'static {
+    /// Exactly the bytes of `range` (not empty, within the size), each verified before it is yielded, in chunks of at most
+    /// 1 MiB. Opening costs nothing before the first poll.
+    fn read(self: Box<Self>, range: Range<u64>) -> ByteStream;
+}
+
+/// The process library as seen by one reader at a time.
+///
+/// Federation slugs come from requests and may be unknown. The server has already refused readers whose token does not cover
+/// the federation; audiences and everything finer are the implementation's.
+pub trait Library: Send + Sync + 'static {
+    /// All federations of this node.
+    ///
+    /// # Errors
+    /// [`LibraryError::Internal`].
+    fn federations<'a>(&'a self, reader: &'a Reader) -> Answer<'a, Vec<FederationView>>;
+
+    /// Processes whose searchable text contains `query`, in a stable order; all of them without a query.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`] for an unknown federation, [`LibraryError::BadPosition`].
+    fn search<'a>(
+        &'a self,
+        reader: &'a Reader,
+        federation: &'a Slug,
+        query: Option<&'a str>,
+        page: PageRequest,
+    ) -> Answer<'a, Page<ReleaseSummary>>;
+
+    /// One process.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`].
+    fn process<'a>(&'a self, reader: &'a Reader, process: &'a ProcessRef) -> Answer<'a, ProcessView>;
+
+    /// The versions of a process, newest first.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`], [`LibraryError::BadPosition`].
+    fn versions<'a>(
+        &'a self,
+        reader: &'a Reader,
+        process: &'a ProcessRef,
+        page: PageRequest,
+    ) -> Answer<'a, Page<ReleaseSummary>>;
+
+    /// One release, available or not.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`].
+    fn release<'a>(&'a self, reader: &'a Reader, release: &'a ReleaseRef) -> Answer<'a, ReleaseView>;
+
+    /// The offline proof of a release as JSON bytes; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`].
+    fn provenance<'a>(&'a self, reader: &'a Reader, release: &'a ReleaseRef) -> Answer<'a, Option<Bytes>>;
+
+    /// One file, by its exact path in the manifest. Only files of a release that is available as a whole.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`], [`LibraryError::NotAvailable`], [`LibraryError::Erased`], [`LibraryError::Damaged`].
+    fn open_file<'a>(&'a self, reader: &'a Reader, release: &'a ReleaseRef, path: &'a str) -> Answer<'a, FileHandle>;
+}

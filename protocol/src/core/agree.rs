@@ -1,0 +1,453 @@
+//! Charter changes: approvals, what they make eligible, and the agreement on the next version.
+//!
+//! Owns the driving of [`crate::charter::order`]: its messages are signed, stored and sent here, its questions answered.
+
+use std::collections::BTreeMap;
+
+use super::Cx;
+use super::api::{EventKind, Fault, Problem};
+use crate::charter::certificate::{Certified, CharterBundle};
+use crate::charter::order::{Input as OrderInput, Message, Order, Output, TimeoutKind};
+use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing};
+use crate::envelope::Envelope;
+use crate::identity::{Identity, fingerprint};
+use crate::ids::{MemberId, Sha256};
+use crate::record::{OrderingBundle, Record};
+use crate::view::rows::{RowsError, Table};
+use crate::view::state::{self, CosignedRow, key};
+use crate::wire::Gossip;
+
+/// Payloads of proposals kept at a height: what the machine keeps per round, over a few rounds.
+const PROPOSALS_MAX: usize = 64;
+/// Approvals kept for one base version: each voting member for a few changes.
+const APPROVALS_MAX: usize = 1_024;
+
+/// The agreement at the height after the newest charter.
+#[derive(Debug, Default)]
+pub struct Agree {
+    order: Option<Order>,
+    /// Proposed charters by payload hash, without precommits.
+    proposals: BTreeMap<Sha256, CharterBundle>,
+    /// Signed messages as they came.
+    signed: BTreeMap<Message, OrderingBundle>,
+    timers: Vec<(u64, TimeoutKind, u32)>,
+    may_sign: bool,
+}
+
+/// A charter version was certified.
+pub fn adopted(cx: &mut Cx<'_>, charter: &Certified) {
+    let (version, hash) = (charter.charter.version, charter.hash);
+    cx.event(EventKind::CharterAdopted { version, members: charter.charter.members.len() });
+    cx.gossip(Gossip::Charter { version, hash });
+}
+
+/// Changes of the newest charter that enough members approved, with the approvals. Ascending by change.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn eligible_changes(cx: &Cx<'_>) -> Result<Vec<(Change, Vec<Vec<u8>>)>, RowsError> {
+    let Some(charter) = &cx.charter else { return Ok(Vec::new()) };
+    let needed = charter.charter.quorum();
+    Ok(approved(cx, charter)?
+        .into_iter()
+        .filter(|(_, by)| by.len() >= needed)
+        .map(|(change, by)| (change, by.into_values().collect()))
+        .collect())
+}
+
+/// Valid approvals of each change, by member. They were checked when they were recorded.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn approved(
+    cx: &Cx<'_>,
+    charter: &Certified,
+) -> Result<BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>>, RowsError> {
+    approved_rows(cx.view, charter)
+}
+
+/// As [`approved`], from the view alone.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn approved_rows(
+    view: &dyn super::View,
+    charter: &Certified,
+) -> Result<BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>>, RowsError> {
+    let mut changes: BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>> = BTreeMap::new();
+    let rows = view.scan(Table::Documents, &key::approvals(charter.charter.version), &[], APPROVALS_MAX)?;
+    for (_, bytes) in rows {
+        if let Ok(approval) = Envelope::parse(&bytes).map_err(|_| ()).and_then(|e| Approval::open(&e).map_err(|_| ())) {
+            changes.entry(approval.change).or_default().insert(approval.member, bytes);
+        }
+    }
+    Ok(changes)
+}
+
+/// Takes an approval in. Says whether it was new.
+///
+/// # Errors
+/// `Err(Ok(fault))` names what is wrong with it, `Err(Err(…))` a fault of this node.
+pub fn take_approval(cx: &mut Cx<'_>, envelope: &Envelope) -> Result<bool, Result<Fault, RowsError>> {
+    let fault = |text: String| Ok(Fault::new("bad_approval", text));
+    let approval = Approval::open(envelope).map_err(|e| fault(e.to_string()))?;
+    let Some(charter) = cx.charter.clone() else { return Ok(false) };
+    if approval.federation != cx.federation {
+        return Err(Ok(Fault::new("other_federation", "an approval of another federation")));
+    }
+    if approval.base_version != charter.charter.version {
+        return Ok(false);
+    }
+    let votes = charter.charter.member(&approval.member).is_some_and(|m| m.standing == Standing::Full);
+    let signed = charter.identities.get(&approval.member).is_some_and(|i| i.identity.roles.approver.signed(envelope));
+    if !votes || !signed {
+        return Err(fault("not signed by the approver threshold of a voting member".into()));
+    }
+    let row = key::approval(approval.base_version, &envelope.id());
+    if cx.view.get(Table::Documents, &row).map_err(Err)?.is_some() {
+        return Ok(false);
+    }
+    let held = cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX);
+    if held.map_err(Err)?.len() >= APPROVALS_MAX {
+        return Err(Ok(Fault::new("too_many_approvals", "more approvals than are kept")));
+    }
+    cx.record(Record::Document(envelope.bytes().to_vec()));
+    Ok(true)
+}
+
+/// Approves a change with the approver keys that lie here.
+///
+/// # Errors
+/// `Err(Ok(problem))` if it cannot be approved, `Err(Err(…))` a fault of this node.
+pub fn approve(cx: &mut Cx<'_>, change: Change) -> Result<(usize, usize), Result<Problem, RowsError>> {
+    let problem = |code, text: &str| Ok(Problem::new(code, text));
+    let charter = cx.charter.clone().ok_or_else(|| problem("not_member", "this node is in no charter yet"))?;
+    if charter.charter.member(&cx.own.member).is_none_or(|m| m.standing != Standing::Full) {
+        return Err(problem("not_voting", "this member has no vote in the federation"));
+    }
+    if let Err(e) = charter.charter.next(charter.hash, &change, &[]) {
+        return Err(problem("bad_change", &e.to_string()));
+    }
+    let identity = charter.identities.get(&cx.own.member);
+    let approval = Approval {
+        federation: cx.federation,
+        member: cx.own.member,
+        base_version: charter.charter.version,
+        change: change.clone(),
+    };
+    let keys: Vec<_> = cx.own.approvers.iter().collect();
+    let envelope = approval.seal(&keys).map_err(|e| problem("bad_change", &e.to_string()))?;
+    if identity.is_none_or(|i| !i.identity.roles.approver.signed(&envelope)) {
+        return Err(problem("no_approver_key", "the approver keys on this node do not reach the threshold; sign on the machine that has them"));
+    }
+    let mut by = approved(cx, &charter).map_err(Err)?.remove(&change).unwrap_or_default();
+    by.insert(cx.own.member, Vec::new());
+    cx.record(Record::Document(envelope.bytes().to_vec()));
+    cx.gossip(Gossip::Document(envelope.into_bytes()));
+    Ok((by.len(), charter.charter.quorum()))
+}
+
+impl Agree {
+    /// The machine, for display.
+    pub const fn order(&self) -> Option<&Order> {
+        self.order.as_ref()
+    }
+
+    /// The next timer.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.timers.iter().map(|(due, _, _)| *due).min()
+    }
+
+    /// Follows the charter and the approvals: a new height, a new candidate, new verdicts.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails.
+    pub fn refresh(&mut self, cx: &mut Cx<'_>, may_sign: bool) -> Result<(), RowsError> {
+        let Some(charter) = cx.charter.clone() else { return Ok(()) };
+        let height = charter.charter.version + 1;
+        if self.order.as_ref().is_none_or(|o| o.height() != height) {
+            self.begin(cx, &charter, height)?;
+        }
+        let writes = cx.is_writer();
+        if may_sign && writes && !self.may_sign {
+            self.may_sign = true;
+            self.feed(cx, OrderInput::MaySign(true));
+        }
+        let candidate = self.candidate(cx, &charter)?;
+        self.feed(cx, OrderInput::Eligible { value: candidate });
+        // What was not valid for want of an approval or an entry may be now.
+        for value in self.proposals.keys().copied().collect::<Vec<_>>() {
+            let valid = self.is_valid(cx, &charter, &value)?;
+            if valid {
+                self.feed(cx, OrderInput::Valid { value, valid });
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, cx: &mut Cx<'_>, charter: &Certified, height: u64) -> Result<(), RowsError> {
+        let voting = charter.charter.voting();
+        let me = Some(cx.own.member).filter(|m| voting.contains(m) && cx.is_writer());
+        let order = Order::new(height, voting, me).map_err(|e| RowsError(e.to_string()))?;
+        *self = Self { order: Some(order), ..Self::default() };
+        let stored: Vec<OrderingBundle> = state::list(cx.view, Table::Promises, &key::ordering_at(height), usize::MAX)?;
+        for bundle in stored {
+            if let Ok(message) = self.remember(cx, charter, bundle) {
+                self.feed(cx, OrderInput::Received(message));
+            }
+        }
+        self.feed(cx, OrderInput::Restart);
+        Ok(())
+    }
+
+    /// The eligible change with the smallest hash, as a proposal.
+    fn candidate(&mut self, cx: &Cx<'_>, charter: &Certified) -> Result<Option<Sha256>, RowsError> {
+        for (change, approvals) in eligible_changes(cx)? {
+            if let Some(bundle) = proposal(cx, charter, &change, approvals)?
+                && charter.proposal(&bundle).is_ok()
+            {
+                let value = bundle.hash();
+                self.proposals.insert(value, bundle);
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_valid(&self, cx: &Cx<'_>, charter: &Certified, value: &Sha256) -> Result<bool, RowsError> {
+        let Some(bundle) = self.proposals.get(value) else { return Ok(false) };
+        let Ok(next) = charter.proposal(bundle) else { return Ok(false) };
+        for stop in &next.charter.stops {
+            // SPEC: prevote an expulsion only when all below the stop is held, and it cuts off nothing that was cosigned here.
+            let row = state::log(cx.view, &stop.log)?;
+            let held = match &row {
+                Some(row) if stop.size > 0 => crate::view::judge::root_matches(row, cx.view, stop.size, stop.root)?,
+                _ => stop.size == 0,
+            };
+            let cosigned: Option<CosignedRow> =
+                state::get(cx.view, Table::Promises, &key::cosigned(&stop.log, &cx.own.node.peer()))?;
+            if !held || cosigned.is_some_and(|c| c.size > stop.size) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes an ordering message in. Says whether it was new.
+    ///
+    /// # Errors
+    /// `Err(Ok(fault))` names what is wrong with it, `Err(Err(…))` a fault of this node.
+    pub fn take(&mut self, cx: &mut Cx<'_>, bundle: OrderingBundle) -> Result<bool, Result<Fault, RowsError>> {
+        let Some(charter) = cx.charter.clone() else { return Ok(false) };
+        if self.order.is_none() {
+            self.refresh(cx, false).map_err(Err)?;
+        }
+        let fault = |text: String| Ok(Fault::new("bad_ordering", text));
+        let envelope = Envelope::parse(&bundle.message).map_err(|e| fault(e.to_string()))?;
+        let vote = Ordering::open(&envelope).map_err(|e| fault(e.to_string()))?;
+        if vote.federation != Some(cx.federation) {
+            return Err(Ok(Fault::new("other_federation", "an ordering message of another federation")));
+        }
+        if vote.height != charter.charter.version + 1 {
+            return Ok(false);
+        }
+        let known = self.signed.contains_key(&plain(&vote));
+        let brings = bundle.payload.is_some() && vote.value.is_some_and(|v| !self.proposals.contains_key(&v));
+        if known && !brings {
+            return Ok(false);
+        }
+        let message = self.remember(cx, &charter, bundle.clone()).map_err(Ok)?;
+        cx.record(Record::Ordering(bundle));
+        self.feed(cx, OrderInput::Received(message));
+        Ok(!known)
+    }
+
+    /// Checks a message and keeps it with what came with it.
+    fn remember(&mut self, cx: &Cx<'_>, charter: &Certified, bundle: OrderingBundle) -> Result<Message, Fault> {
+        let fault = |text: &str| Fault::new("bad_ordering", text);
+        let envelope = Envelope::parse(&bundle.message).map_err(|e| fault(&e.to_string()))?;
+        let vote = Ordering::open(&envelope).map_err(|e| fault(&e.to_string()))?;
+        if vote.federation != Some(cx.federation) || vote.prev != Some(charter.hash) {
+            return Err(fault("it follows another charter"));
+        }
+        let writer = charter.writer_of(&vote.member);
+        if writer != Some(vote.writer) || !envelope.signed_by(&vote.writer.key()) {
+            return Err(fault("not signed by the writer of its member"));
+        }
+        if let (Some(payload), Some(value)) = (&bundle.payload, vote.value) {
+            if Sha256::of(payload) != value {
+                return Err(fault("the payload is not that of the value"));
+            }
+            let proposal = CharterBundle {
+                payload: payload.clone(),
+                identities: bundle.identities.clone(),
+                writers: bundle.writers.clone(),
+                approvals: bundle.approvals.clone(),
+                precommits: Vec::new(),
+            };
+            // A bad proposal is simply not voted for; only a good one replaces what is held.
+            if self.proposals.len() < PROPOSALS_MAX && charter.proposal(&proposal).is_ok() {
+                self.proposals.insert(value, proposal);
+            }
+        }
+        let message = plain(&vote);
+        self.signed.insert(message, bundle);
+        Ok(message)
+    }
+
+    /// Lets due timers go off.
+    pub fn tick(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono_ms;
+        let (due, later) = self.timers.drain(..).partition(|(at, _, _)| *at <= now);
+        self.timers = later;
+        let due: Vec<(u64, TimeoutKind, u32)> = due;
+        for (_, kind, round) in due {
+            self.feed(cx, OrderInput::Timeout { kind, round });
+        }
+    }
+
+    fn feed(&mut self, cx: &mut Cx<'_>, input: OrderInput) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let Some(order) = &mut self.order else { return };
+            for output in order.handle(input) {
+                match output {
+                    Output::Send(message) => self.send(cx, message),
+                    Output::Timer { kind, round, delay_ms } => {
+                        self.timers.push((cx.now.mono_ms + delay_ms, kind, round));
+                    }
+                    Output::Check { value } => {
+                        let charter = cx.charter.clone();
+                        let valid = charter.is_some_and(|c| self.is_valid(cx, &c, &value).unwrap_or(false));
+                        if valid {
+                            inputs.push(OrderInput::Valid { value, valid });
+                        }
+                    }
+                    Output::Decide { value, precommits, .. } => self.decide(cx, value, &precommits),
+                    Output::Evidence { first, second } => {
+                        let text = format!("{first:?} and {second:?}");
+                        cx.event(EventKind::Equivocated { member: first.member, text });
+                    }
+                    Output::Entered { .. } | Output::Locked { .. } | Output::Refused { .. } => {}
+                }
+            }
+        }
+    }
+
+    /// Signs an own message, keeps it, and sends it with what its receivers need.
+    fn send(&mut self, cx: &mut Cx<'_>, message: Message) {
+        let Some(charter) = cx.charter.clone() else { return };
+        let bundle = match self.signed.get(&message) {
+            Some(bundle) => bundle.clone(),
+            None => {
+                let vote = Ordering {
+                    federation: Some(cx.federation),
+                    prev: Some(charter.hash),
+                    height: message.height,
+                    round: message.round,
+                    kind: message.kind,
+                    value: message.value,
+                    pol_round: message.pol_round,
+                    member: message.member,
+                    writer: cx.own.node.peer(),
+                };
+                let Ok(envelope) = vote.seal(&[&cx.own.node]) else { return };
+                let bundle = self.bundle(&message, envelope.into_bytes());
+                cx.record(Record::Ordering(bundle.clone()));
+                self.signed.insert(message, bundle.clone());
+                bundle
+            }
+        };
+        let mut bundles = vec![bundle];
+        if let Some(order) = &self.order {
+            bundles.extend(order.evidence_for(&message).iter().filter_map(|m| self.signed.get(m).cloned()));
+        }
+        cx.gossip(Gossip::Ordering(bundles));
+    }
+
+    fn bundle(&self, message: &Message, bytes: Vec<u8>) -> OrderingBundle {
+        let mut bundle = OrderingBundle { message: bytes, ..OrderingBundle::default() };
+        if message.kind == crate::documents::VoteKind::Proposal
+            && let Some(proposal) = message.value.and_then(|value| self.proposals.get(&value))
+        {
+            bundle.payload = Some(proposal.payload.clone());
+            bundle.approvals = proposal.approvals.clone();
+            bundle.identities = proposal.identities.clone();
+            bundle.writers = proposal.writers.clone();
+        }
+        bundle
+    }
+
+    fn decide(&mut self, cx: &mut Cx<'_>, value: Sha256, precommits: &[Message]) {
+        let Some(charter) = cx.charter.clone() else { return };
+        let Some(mut bundle) = self.proposals.get(&value).cloned() else { return };
+        bundle.precommits = precommits.iter().filter_map(|m| self.signed.get(m).map(|b| b.message.clone())).collect();
+        // What cannot be certified here is fetched from those who can.
+        if let Ok(next) = charter.next(&bundle) {
+            cx.record(Record::Charter(bundle));
+            adopted(cx, &next);
+        }
+    }
+}
+
+fn plain(vote: &Ordering) -> Message {
+    Message {
+        height: vote.height,
+        round: vote.round,
+        kind: vote.kind,
+        value: vote.value,
+        pol_round: vote.pol_round,
+        member: vote.member,
+    }
+}
+
+/// The next charter by `change`, with all but the precommits; `None` while a document that it rests on is not known here.
+fn proposal(
+    cx: &Cx<'_>,
+    charter: &Certified,
+    change: &Change,
+    approvals: Vec<Vec<u8>>,
+) -> Result<Option<CharterBundle>, RowsError> {
+    let mut bundle = CharterBundle { approvals, ..CharterBundle::default() };
+    let mut stops = Vec::new();
+    match change {
+        Change::Admit { identity, writer, .. } => {
+            let Some(chain) = identity_chain(cx, identity)? else { return Ok(None) };
+            let Some(writer) = cx.view.get(Table::Documents, &key::writer(writer))? else { return Ok(None) };
+            bundle.identities = chain;
+            bundle.writers = vec![writer];
+        }
+        Change::Expel { member } => {
+            let Some(log) = charter.writer_of(member) else { return Ok(None) };
+            let row = state::log(cx.view, &log)?;
+            let (size, root) = row.map_or((0, crate::log::tree::empty_root()), |r| (r.size(), r.frontier.root()));
+            stops.push(LogEnd { log, size, root });
+        }
+        Change::Amend { .. } => {}
+    }
+    let next = charter.charter.next(charter.hash, change, &stops).and_then(|next| next.payload());
+    Ok(next.ok().map(|payload| CharterBundle { payload, ..bundle }))
+}
+
+/// The identity with this hash and all before it, first version first; `None` if one of them is not known.
+fn identity_chain(cx: &Cx<'_>, hash: &Sha256) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
+    let mut chain = Vec::new();
+    let mut next = Some(*hash);
+    while let Some(hash) = next {
+        let Some(bytes) = cx.view.get(Table::Documents, &key::identity(&hash))? else { return Ok(None) };
+        let parsed = Envelope::parse(&bytes).ok().and_then(|e| Identity::parse(&e).ok());
+        let Some(parsed) = parsed else { return Ok(None) };
+        next = parsed.prev;
+        chain.push(bytes);
+        if chain.len() > crate::limits::IDENTITY_CHAIN_MAX {
+            return Ok(None);
+        }
+    }
+    chain.reverse();
+    Ok(Some(chain))
+}
+
+/// The fingerprint of a member, as it is read out over the phone.
+pub fn member_fingerprint(member: &MemberId) -> String {
+    fingerprint(member.as_bytes())
+}

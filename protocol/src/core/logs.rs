@@ -1,0 +1,240 @@
+//! Logs of other members: taking entries and checkpoints in, cosigning them, noticing forks.
+//!
+//! Owns the rule that nothing is taken but what continues the own tree under a checkpoint that the log signed.
+
+use super::api::{EventKind, Fault};
+use super::{Cx, peers};
+use crate::ids::{PeerId, Sha256};
+use crate::log::{
+    Checkpoint, ConsistencyProof, Cosignature, ForkProof, Origin, SignedCheckpoint, note, sign_cosignature, tree,
+    verify_cosignature,
+};
+use crate::record::Record;
+use crate::view::judge::root_matches;
+use crate::view::rows::{RowsError, Table};
+use crate::view::state::{self, CosignedRow, LogHashes, LogRow, key};
+use crate::wire::{Gossip, sync};
+
+/// Entries of a log that may wait for a charter that is not known. More are not fetched, so that a log which names a charter
+/// that will never be cannot fill the disk.
+const WAITING_MAX: u64 = 4_096;
+
+/// How taking entries in went, if nobody was at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// The log has grown to this size.
+    Grew(u64),
+    /// Nothing new.
+    Known,
+    /// They start beyond the own end; ask from there.
+    Gap,
+    /// The checkpoint is not one that the own tree leads to: a lie or a fork.
+    Diverged(Box<SignedCheckpoint>),
+}
+
+/// Whether entries of `log` are wanted at all, and how many more.
+pub fn wanted(cx: &Cx<'_>, log: &PeerId, recovering: bool) -> Result<Option<LogRow>, RowsError> {
+    let row = state::log(cx.view, log)?;
+    let listed = cx.charter.as_ref().is_some_and(|c| c.writers.values().any(|w| w.writer.peer == *log));
+    if row.is_none() && !listed || *log == cx.own.node.peer() && !recovering {
+        return Ok(None);
+    }
+    let row = row.unwrap_or_else(|| LogRow::new(0));
+    if row.size() - row.judged > WAITING_MAX || row.end().is_some_and(|end| row.size() >= end) {
+        return Ok(None);
+    }
+    Ok(Some(row))
+}
+
+/// Takes leaves in, if they lead to the checkpoint in `note`.
+///
+/// # Errors
+/// `Err(Ok(fault))` names what the sender did wrong, `Err(Err(…))` a fault of this node.
+pub fn take(cx: &mut Cx<'_>, recovering: bool, entries: sync::Entries) -> Result<Taken, Result<Fault, RowsError>> {
+    let sync::Entries { log, first, leaves, note, proof } = entries;
+    let Some(row) = wanted(cx, &log, recovering).map_err(Err)? else { return Ok(Taken::Known) };
+    let origin = Origin::new(cx.federation, log);
+    let opened = note::open(&note, origin, &|_| false).map_err(|e| Ok(Fault::new("bad_note", e.to_string())))?;
+    let signed = opened.signed;
+    let checkpoint = *signed.checkpoint();
+    if first > row.size() {
+        return Ok(Taken::Gap);
+    }
+    let have = usize::try_from(row.size() - first).unwrap_or(usize::MAX);
+    let mut fresh: Vec<Vec<u8>> = leaves.into_iter().skip(have).collect();
+    if let Some(end) = row.end() {
+        fresh.truncate(usize::try_from(end.saturating_sub(row.size())).unwrap_or(usize::MAX));
+    }
+    if fresh.iter().any(|leaf| leaf.len() > crate::limits::LEAF_MAX_BYTES) {
+        return Err(Ok(Fault::new("long_leaf", "a leaf is longer than an envelope may be")));
+    }
+    if fresh.is_empty() {
+        return known_note(cx, &row, signed).map_err(Err);
+    }
+    let hashes: Vec<Sha256> = fresh.iter().map(|leaf| tree::leaf_hash(leaf)).collect();
+    let mut frontier = row.frontier.clone();
+    frontier.extend(&hashes).map_err(|e| Ok(Fault::new("bad_entries", e.to_string())))?;
+    let leads = match frontier.size().cmp(&checkpoint.size) {
+        std::cmp::Ordering::Equal => frontier.root() == checkpoint.root,
+        std::cmp::Ordering::Less => proof.is_some_and(|p| p.check(frontier.head(), checkpoint.head()).is_ok()),
+        std::cmp::Ordering::Greater => false,
+    };
+    if !leads && row.end().is_none() {
+        return Ok(Taken::Diverged(Box::new(signed)));
+    }
+    if !leads && row.witnessed != Some((frontier.size(), frontier.root())) {
+        return Err(Ok(Fault::new("bad_entries", "the leaves do not lead to the log's witnessed end")));
+    }
+    let size = frontier.size();
+    cx.record(Record::entries(log, row.size(), fresh));
+    if checkpoint.size >= row.note_size && row.end().is_none() {
+        cx.record(Record::Checkpoint { log, note: signed.without_cosignatures().to_text().into_bytes() });
+    }
+    cx.event(EventKind::LogGrew { log, size });
+    Ok(Taken::Grew(size))
+}
+
+/// A checkpoint at or below the own size: known, or another history.
+fn known_note(cx: &mut Cx<'_>, row: &LogRow, signed: SignedCheckpoint) -> Result<Taken, RowsError> {
+    let Checkpoint { size, root, origin } = *signed.checkpoint();
+    if size > row.size() {
+        return Ok(Taken::Gap);
+    }
+    if !root_matches(row, cx.view, size, root)? {
+        return Ok(Taken::Diverged(Box::new(signed)));
+    }
+    if size > row.note_size {
+        cx.record(Record::Checkpoint { log: origin.peer, note: signed.to_text().into_bytes() });
+    }
+    Ok(Taken::Known)
+}
+
+/// Proves a fork from the own checkpoint and another of the same log, if they contradict each other.
+///
+/// `path` is the other's consistency path, where its checkpoint is the larger one.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn prove_fork(
+    cx: &Cx<'_>,
+    theirs: &SignedCheckpoint,
+    path: Option<&ConsistencyProof>,
+) -> Result<Option<ForkProof>, RowsError> {
+    let log = theirs.checkpoint().origin.peer;
+    let Some(row) = state::log(cx.view, &log)? else { return Ok(None) };
+    let Ok(ours) = note::open(&row.note, Origin::new(cx.federation, log), &|_| false) else { return Ok(None) };
+    let (small, large) = (theirs.checkpoint().size, row.note_size);
+    let own_path;
+    let path = if small < large && large <= row.size() {
+        let hashes = LogHashes { rows: cx.view, number: row.number };
+        own_path = ConsistencyProof::make(small, large, row.size(), &hashes).map_err(|e| RowsError(e.to_string()))?;
+        Some(&own_path)
+    } else {
+        path
+    };
+    Ok(ForkProof::new(&ours.signed, theirs, path).ok())
+}
+
+/// Takes a fork proof in: the log is closed.
+///
+/// # Errors
+/// `Err(Ok(fault))` if it proves nothing, `Err(Err(…))` a fault of this node.
+pub fn close(cx: &mut Cx<'_>, proof: ForkProof) -> Result<(), Result<Fault, RowsError>> {
+    let fork = proof.verify(cx.federation).map_err(|e| Ok(Fault::new("bad_fork_proof", e.to_string())))?;
+    let log = fork.log();
+    let row = state::log(cx.view, &log).map_err(Err)?;
+    let listed = cx.charter.as_ref().is_some_and(|c| c.writers.values().any(|w| w.writer.peer == log));
+    if row.is_none() && !listed {
+        return Err(Ok(Fault::new("foreign_log", "a fork proof about a log that no member writes")));
+    }
+    if row.as_ref().is_some_and(|row| row.closed.forked) {
+        return Ok(());
+    }
+    cx.record(Record::Fork { log, proof: proof.clone() });
+    cx.gossip(Gossip::Fork(proof));
+    let size = row.and_then(|row| row.witnessed).map_or(0, |(size, _)| size);
+    cx.event(EventKind::LogForked { log, size });
+    Ok(())
+}
+
+/// Cosigns the newest checkpoint of `log` if everything below it is held and it extends what was cosigned before.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn cosign(cx: &mut Cx<'_>, log: PeerId, row: &LogRow) -> Result<(), RowsError> {
+    let me = cx.own.node.peer();
+    let Some(root) = row.note_root.filter(|_| row.note_size > 0 && row.note_size == row.size()) else { return Ok(()) };
+    let others = cx.charter.as_ref().is_some_and(|c| c.writers.values().any(|w| w.writer.peer == log));
+    if log == me || !others || !cx.is_writer() || row.end().is_some() || row.orphan || root != row.frontier.root() {
+        return Ok(());
+    }
+    let held: Option<CosignedRow> = state::get(cx.view, Table::Promises, &key::cosigned(&log, &me))?;
+    if let Some(held) = held {
+        // SPEC: cosigned sizes never fall, and each extends the one before.
+        if held.size >= row.size() || !root_matches(row, cx.view, held.size, held.root)? {
+            return Ok(());
+        }
+    }
+    if expulsion_pending(cx, &log)? {
+        return Ok(());
+    }
+    let Ok(checkpoint) = Checkpoint::new(Origin::new(cx.federation, log), row.size(), root) else { return Ok(()) };
+    if let Ok(cosignature) = sign_cosignature(&cx.own.node, cx.now.wall_s(), &checkpoint) {
+        cx.record(Record::Cosigned { log, size: row.size(), root, cosignature });
+        cx.gossip(Gossip::Cosigned { log, size: row.size(), root, cosignature });
+        cx.event(EventKind::Cosigned { log, size: row.size(), by: me });
+    }
+    Ok(())
+}
+
+/// From the moment that an expulsion is eligible, the log of that member is cosigned no further.
+fn expulsion_pending(cx: &Cx<'_>, log: &PeerId) -> Result<bool, RowsError> {
+    let Some(charter) = &cx.charter else { return Ok(false) };
+    let Some(member) = charter.member_of(log) else { return Ok(false) };
+    Ok(super::agree::eligible_changes(cx)?
+        .iter()
+        .any(|(change, _)| matches!(change, crate::documents::Change::Expel { member: m } if *m == member)))
+}
+
+/// Takes a cosignature of another node in.
+///
+/// # Errors
+/// `Err(Ok(fault))` names what is wrong with it, `Err(Err(…))` a fault of this node.
+pub fn take_cosignature(
+    cx: &mut Cx<'_>,
+    peers: &mut peers::Peers,
+    promise: sync::Promise,
+) -> Result<(), Result<Fault, RowsError>> {
+    let sync::Promise { log, size, root, cosignature } = promise;
+    let by = cosignature.peer;
+    let origin = Origin::new(cx.federation, log);
+    let member = cx.charter.as_ref().and_then(|c| c.member_of(&by));
+    if member.is_none() || by == cx.own.node.peer() {
+        return Ok(());
+    }
+    let Some(row) = state::log(cx.view, &log).map_err(Err)? else { return Ok(()) };
+    let held: Option<CosignedRow> =
+        state::get(cx.view, Table::Promises, &key::cosigned(&log, &by)).map_err(Err)?;
+    let newer = |held: CosignedRow| (size, cosignature.time_s) > (held.size, held.cosignature.time_s);
+    let own_freshness = by == log;
+    if !own_freshness && !held.is_none_or(newer) || row.closed.forked {
+        return Ok(());
+    }
+    let checkpoint = Checkpoint::new(origin, size, root).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
+    verify_cosignature(&cosignature, &checkpoint).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
+    if own_freshness {
+        peers.fresh(log, cosignature.time_s);
+        return Ok(());
+    }
+    // One over a size that is not held yet is had again when it is: by polling.
+    if size <= row.size() && root_matches(&row, cx.view, size, root).map_err(Err)? {
+        cx.record(Record::Cosigned { log, size, root, cosignature });
+        cx.event(EventKind::Cosigned { log, size, by });
+    }
+    Ok(())
+}
+
+/// Own statement that this is the newest checkpoint of the own log.
+pub fn freshness(cx: &Cx<'_>, checkpoint: &Checkpoint) -> Option<Cosignature> {
+    sign_cosignature(&cx.own.node, cx.now.wall_s(), checkpoint).ok()
+}

@@ -1,0 +1,134 @@
+//! The other nodes: who is connected, what they last said of themselves, what was asked of them.
+//!
+//! Owns only what may be forgotten at a restart.
+
+use std::collections::BTreeMap;
+
+use super::Cx;
+use super::api::Effect;
+use crate::ids::PeerId;
+use crate::wire::sync::{Request, Status};
+use crate::wire::{self, SignedHoldings};
+
+/// Requests under way to one peer; more wait for the next poll.
+const ASKED_MAX: usize = 16;
+/// An answer that has not come by then never will (the transport gives up after 30 s).
+const ANSWER_MAX_MS: u64 = 60_000;
+
+/// One other node.
+#[derive(Debug, Default)]
+pub struct Peer {
+    /// Since when it is connected.
+    pub connected_ms: Option<u64>,
+    /// When it is asked for its status again.
+    pub next_poll_ms: u64,
+    /// What it last said, and when.
+    pub status: Option<(u64, Status)>,
+    /// Own wall clock minus its own, in milliseconds, when it last answered.
+    pub clock_offset_ms: i64,
+    /// Digests for which the thing itself was asked already.
+    pub asked_for: BTreeMap<Topic, [u8; 8]>,
+}
+
+/// Things that are asked for when their digest differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Approvals.
+    Approvals,
+    /// Ordering messages.
+    Ordering,
+    /// Node infos.
+    Nodes,
+    /// Fork proofs.
+    Proofs,
+    /// Holdings.
+    Holdings,
+    /// Cosignatures of a log.
+    Notes(PeerId),
+}
+
+/// A request under way.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// To whom.
+    pub peer: PeerId,
+    /// What.
+    pub request: Request,
+    /// Since when.
+    pub since_ms: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Peers {
+    /// By node.
+    pub table: BTreeMap<PeerId, Peer>,
+    pending: BTreeMap<u64, Asked>,
+    next_tag: u64,
+    /// Newest statement of freshness by each log's own node, in seconds since 1970.
+    pub fresh: BTreeMap<PeerId, u64>,
+    /// Newest statement of holdings by each node.
+    pub holdings: BTreeMap<PeerId, SignedHoldings>,
+}
+
+impl Peers {
+    /// Connected nodes.
+    pub fn connected(&self) -> Vec<PeerId> {
+        self.table.iter().filter(|(_, p)| p.connected_ms.is_some()).map(|(id, _)| *id).collect()
+    }
+    /// Whether `peer` is connected.
+    pub fn is_connected(&self, peer: &PeerId) -> bool {
+        self.table.get(peer).is_some_and(|p| p.connected_ms.is_some())
+    }
+    /// A node is connected.
+    pub fn up(&mut self, now_ms: u64, peer: PeerId) {
+        let entry = self.table.entry(peer).or_default();
+        entry.connected_ms = Some(now_ms);
+        entry.next_poll_ms = now_ms;
+        entry.asked_for.clear();
+    }
+    /// It is not any more; what was asked of it is forgotten.
+    pub fn down(&mut self, peer: &PeerId) {
+        if let Some(entry) = self.table.get_mut(peer) {
+            entry.connected_ms = None;
+        }
+        self.pending.retain(|_, asked| asked.peer != *peer);
+    }
+    /// Notes that the log's own node stated at `time_s` that its newest checkpoint is known.
+    pub fn fresh(&mut self, log: PeerId, time_s: u64) {
+        let newest = self.fresh.entry(log).or_default();
+        *newest = time_s.max(*newest);
+    }
+    /// Asks `peer`, unless it is not connected, was asked the same, or has enough to do.
+    pub fn ask(&mut self, cx: &mut Cx<'_>, peer: PeerId, request: Request) -> bool {
+        let now = cx.now.mono_ms;
+        self.pending.retain(|_, asked| now.saturating_sub(asked.since_ms) < ANSWER_MAX_MS);
+        let busy = self.pending.values().filter(|a| a.peer == peer).count();
+        let same = self.pending.values().any(|a| a.peer == peer && a.request == request);
+        if !self.is_connected(&peer) || same || busy >= ASKED_MAX {
+            return false;
+        }
+        let Ok(bytes) = wire::encode(cx.federation, request.clone()) else { return false };
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        self.pending.insert(tag, Asked { peer, request, since_ms: now });
+        cx.effect(Effect::Ask { tag, peer, bytes });
+        true
+    }
+    /// Takes the request that `tag` answers.
+    pub fn answered(&mut self, tag: u64) -> Option<Asked> {
+        self.pending.remove(&tag)
+    }
+    /// Whether anybody is being asked for entries of `log`.
+    pub fn fetching(&self, log: &PeerId) -> bool {
+        self.pending.values().any(|a| matches!(&a.request, Request::Entries { log: l, .. } if l == log))
+    }
+    /// Whether anybody is being asked for charters.
+    pub fn fetching_charters(&self) -> bool {
+        self.pending.values().any(|a| matches!(a.request, Request::Charters { .. }))
+    }
+    /// Nodes that say they hold the release at `index` of `log`.
+    pub fn holders(&self, log: &PeerId, index: u64) -> Vec<PeerId> {
+        self.holdings.iter().filter(|(_, h)| h.holdings.has(log, index)).map(|(peer, _)| *peer).collect()
+    }
+}

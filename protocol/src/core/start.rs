@@ -1,0 +1,165 @@
+//! The start rule: a node cannot know that its disk was rolled back, so it asks the members what it signed before it signs.
+//!
+//! Owns the decision whether the node may sign.
+
+use std::collections::BTreeSet;
+
+use super::api::{EventKind, Fault, Now};
+use super::{Cx, agree, logs, peers};
+use crate::ids::{MemberId, PeerId};
+use crate::record::Record;
+use crate::view::rows::{RowsError, Table};
+use crate::view::state::{self, CosignedRow, key};
+use crate::wire::sync::{Mine, Request};
+
+/// Where the start rule stands.
+#[derive(Debug)]
+pub struct Start {
+    since_ms: u64,
+    /// When the members of the newest charter were first known, from which the waiting counts.
+    founded: bool,
+    answered: BTreeSet<MemberId>,
+    /// Size of the own log that somebody claims to have.
+    own_size: u64,
+    done: bool,
+    forced: bool,
+}
+
+impl Start {
+    /// Nothing is known yet. `founded`: this process founded the federation, so nothing was signed before.
+    pub fn new(now: Now, founded: bool) -> Self {
+        Self { since_ms: now.mono_ms, founded, answered: BTreeSet::new(), own_size: 0, done: false, forced: false }
+    }
+
+    /// Whether the node may sign.
+    pub const fn done(&self) -> bool {
+        self.done
+    }
+
+    /// Members that have answered.
+    pub const fn answered(&self) -> &BTreeSet<MemberId> {
+        &self.answered
+    }
+
+    /// Why the node may not sign yet, in words.
+    pub fn why(&self, cx_now: Now, wait_ms: u64, others: usize) -> String {
+        let left = wait_ms.saturating_sub(cx_now.mono_ms.saturating_sub(self.since_ms)) / 1_000;
+        format!("recovering: {} of {others} other members have told what this node signed before; {left} s left to wait for all", self.answered.len())
+    }
+
+    /// Signs from now on whatever was or was not answered.
+    pub fn force(&mut self) {
+        self.forced = true;
+    }
+
+    /// Asks those who have not answered, and decides.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails.
+    pub fn tick(&mut self, cx: &mut Cx<'_>, peers: &mut peers::Peers) -> Result<bool, RowsError> {
+        if self.done || !cx.is_member() {
+            return Ok(false);
+        }
+        let Some(charter) = cx.charter.clone() else { return Ok(false) };
+        for (member, writer) in &charter.writers {
+            if *member != cx.own.member && !self.answered.contains(member) {
+                peers.ask(cx, writer.writer.peer, Request::Mine);
+            }
+        }
+        if !self.forced && !self.complete(cx, &charter)? {
+            return Ok(false);
+        }
+        self.done = true;
+        cx.event(EventKind::Recovered);
+        Ok(true)
+    }
+
+    fn complete(&self, cx: &Cx<'_>, charter: &crate::charter::certificate::Certified) -> Result<bool, RowsError> {
+        let waited = cx.now.mono_ms.saturating_sub(self.since_ms);
+        let own = state::log(cx.view, &cx.own.node.peer())?.map_or(0, |row| row.size());
+        if own < self.own_size {
+            return Ok(false);
+        }
+        let others: BTreeSet<_> = charter.charter.members.iter().map(|m| m.member).filter(|m| *m != cx.own.member).collect();
+        if others.is_empty() {
+            return Ok(self.founded || waited >= cx.set.start_alone_ms);
+        }
+        if self.founded && own == 0 || others.is_subset(&self.answered) {
+            return Ok(true);
+        }
+        // SPEC: n − k + 1 voting members include one that is honest and has seen all that was decided.
+        let voting = charter.charter.voting();
+        let voted = self.answered.iter().filter(|m| voting.contains(m)).count();
+        Ok(waited >= cx.set.start_wait_ms && voted > voting.len() - charter.charter.quorum())
+    }
+
+    /// Takes an answer in: what was signed before is made known here again before anything new is signed.
+    ///
+    /// # Errors
+    /// `Err(Ok(fault))` names what is wrong with it, `Err(Err(…))` a fault of this node.
+    pub fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peers: &mut peers::Peers,
+        agree: &mut agree::Agree,
+        peer: PeerId,
+        mine: Mine,
+    ) -> Result<(), Result<Fault, RowsError>> {
+        let version = cx.charter.as_ref().map_or(0, |c| c.charter.version);
+        if mine.charter > version {
+            // Asked again when the newer charters are known.
+            peers.ask(cx, peer, Request::Charters { from: version + 1 });
+            return Ok(());
+        }
+        let me = cx.own.node.peer();
+        if !mine.note.is_empty() {
+            let checkpoint = crate::log::verify_checkpoint(&mine.note, cx.federation, me)
+                .map_err(|e| Ok(Fault::new("bad_note", e.to_string())))?;
+            // Only what can be delivered is waited for: a claim alone must not keep the node from signing.
+            self.own_size = self.own_size.max(checkpoint.size.min(mine.size));
+        }
+        for promise in mine.promises {
+            if promise.cosignature.peer == me {
+                recall(cx, promise)?;
+            }
+        }
+        for bundle in mine.ordering {
+            agree.take(cx, bundle)?;
+        }
+        if let Some(member) = cx.charter.as_ref().and_then(|c| c.member_of(&peer)) {
+            self.answered.insert(member);
+        }
+        let own = state::log(cx.view, &me).map_err(Err)?.map_or(0, |row| row.size());
+        if own < self.own_size && !peers.fetching(&me) {
+            peers.ask(cx, peer, Request::Entries { log: me, from: own });
+        }
+        Ok(())
+    }
+}
+
+/// An own cosignature that this disk does not know is kept, so that no smaller one is ever made.
+fn recall(cx: &mut Cx<'_>, promise: crate::wire::sync::Promise) -> Result<(), Result<Fault, RowsError>> {
+    let crate::wire::sync::Promise { log, size, root, cosignature } = promise;
+    let held: Option<CosignedRow> =
+        state::get(cx.view, Table::Promises, &key::cosigned(&log, &cosignature.peer)).map_err(Err)?;
+    if held.is_some_and(|h| h.size >= size) {
+        return Ok(());
+    }
+    let fault = |e: String| Ok(Fault::new("bad_cosignature", e));
+    let origin = crate::log::Origin::new(cx.federation, log);
+    let checkpoint = crate::log::Checkpoint::new(origin, size, root).map_err(|e| fault(e.to_string()))?;
+    crate::log::verify_cosignature(&cosignature, &checkpoint).map_err(|e| fault(e.to_string()))?;
+    cx.record(Record::Cosigned { log, size, root, cosignature });
+    Ok(())
+}
+
+/// Cosigns the heads of all logs, as far as it may.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn cosign_all(cx: &mut Cx<'_>) -> Result<(), RowsError> {
+    for (log, row) in state::logs(cx.view)? {
+        logs::cosign(cx, log, &row)?;
+    }
+    Ok(())
+}
