@@ -361,12 +361,27 @@ fn approvals(
             && approval.base_version == prev.map_or(0, |p| p.charter.version)
             && Some(&approval.change) == change.as_ref()
             && voters.contains(&approval.member);
-        let identity = known.identities.get(&approval.member);
-        if fits && identity.is_some_and(|i| i.identity.roles.approver.signed(&envelope)) {
+        if fits && !members.contains(&approval.member) && approved_by(prev, known, &approval.member, &envelope) {
             members.insert(approval.member);
         }
     }
     Ok(members.len())
+}
+
+/// Whether the approver threshold of the identity that is pinned, or of the newest in the certificate, signed. The pinned one
+/// counts on beside a newer one: a certificate without the newer one could count it too, and rotations cross votes on their way.
+fn approved_by(prev: Option<&Certified>, known: &Known, member: &MemberId, envelope: &Envelope) -> bool {
+    let pinned = prev.and_then(|p| p.identities.get(member));
+    let newest = known.identities.get(member);
+    pinned.into_iter().chain(newest).any(|i| i.identity.roles.approver.signed(envelope))
+}
+
+/// Whether `node` is the writer of `member` that is pinned, or the newest in the certificate: a new writer's votes and its
+/// predecessor's are votes of one member.
+fn writes_for(prev: Option<&Certified>, known: &Known, member: &MemberId, node: PeerId) -> bool {
+    let pinned = prev.and_then(|p| p.writers.get(member));
+    let newest = known.writers.get(member);
+    pinned.into_iter().chain(newest).any(|w| w.writer.peer == node)
 }
 
 fn precommits(
@@ -388,8 +403,7 @@ fn precommits(
             && vote.prev == prev.map(|p| p.hash)
             && vote.value == Some(hash)
             && voters.contains(&vote.member);
-        let writer = known.writers.get(&vote.member).map(|w| w.writer.peer);
-        if fits && writer == Some(vote.writer) && envelope.signed_by(&vote.writer.key()) {
+        if fits && writes_for(prev, known, &vote.member, vote.writer) && envelope.signed_by(&vote.writer.key()) {
             rounds.entry(vote.round).or_default().insert(vote.member);
         }
     }

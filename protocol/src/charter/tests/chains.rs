@@ -1,6 +1,6 @@
 use super::super::certificate::{CertificateError, CharterBundle};
 use super::{admitting, four, hash, refusal, three};
-use crate::documents::{Change, LogEnd, Standing};
+use crate::documents::{Change, Document, LogEnd, Standing, Writer};
 use crate::identity::IdentityError;
 use crate::testing::{Actor, World, bytes};
 
@@ -46,12 +46,27 @@ fn keys_rotated_since_the_charter_count_through_their_chain() {
     let mut backwards = full.clone();
     backwards.identities.reverse();
     assert_eq!(refusal(world.newest().next(&backwards)), "Identity.Follow");
-    // The old key counts no more once the chain is there.
+    // The old key counts as long as it is pinned, beside the new one and with the same member.
     let mut old = world.clone();
     old.actor_mut("de-rp").keys = three().actor("de-rp").keys.clone();
     let mut stale = full.clone();
     stale.approvals = old.voters().iter().map(|h| bytes(&old.approve(h, &change))).collect();
+    assert_eq!(world.newest().next(&stale), world.newest().next(&full));
+    stale.approvals.retain(|a| *a != bytes(&world.approve("de-he", &change)));
+    stale.approvals.push(bytes(&world.approve("de-rp", &change)));
     assert_eq!(refusal(world.newest().next(&stale)), "Approvals");
+    // No key of a version between them.
+    let between = crate::keys::SecretKey::from_seed(&crate::testing::seed(1, "de-rp", "approver", 2));
+    let at = world.voters().iter().position(|h| h == "de-rp").unwrap();
+    let mut middle = full.clone();
+    middle.approvals[at] = bytes(&world.approval("de-rp", &change).seal(&[&between]).unwrap());
+    assert_eq!(refusal(world.newest().next(&middle)), "Approvals");
+    // Once the rotation is pinned, the old key is nobody's.
+    let mut later = old.clone();
+    later.actors.insert("de-rp".to_owned(), world.actor("de-rp").clone());
+    let mut later = later.repin("de-rp");
+    later.actor_mut("de-rp").keys = three().actor("de-rp").keys.clone();
+    assert_eq!(refusal(later.newest().next(&later.certify(&change, &[]))), "Approvals");
     // The rotation itself is not pinned by a change that does not say so.
     let after = world.newest().next(&full).unwrap();
     let id = world.actor("de-rp").id();
@@ -148,7 +163,18 @@ fn a_writer_is_handed_over_with_the_end_of_its_predecessors_log() {
     assert_eq!(after.writer_of(&id), Some(world.actor("de-sl").peer()));
     assert_ne!(after.writer_of(&id), Some(old));
     assert_eq!(after.writers[&id].writer.closes, Some(stop));
-    // Its new node votes from then on, the old one not.
+    // Whichever of both nodes votes on it; and not as two.
+    let value = full.hash();
+    let mut past = world.clone();
+    past.actor_mut("de-sl").keys.node = three().actor("de-sl").keys.node.clone();
+    let by_old: Vec<_> = past.voters().iter().map(|h| bytes(&past.precommit(h, value, 0))).collect();
+    let by_old = CharterBundle { precommits: by_old, ..full.clone() };
+    assert_eq!(world.newest().next(&by_old), Ok(after));
+    let mut both = by_old;
+    both.precommits.retain(|p| *p != bytes(&world.precommit("de-he", value, 0)));
+    both.precommits.push(bytes(&world.precommit("de-sl", value, 0)));
+    assert_eq!(refusal(world.newest().next(&both)), "Precommits");
+    // Once it is pinned, its new node votes, the old one not.
     let (later, _, next) = admitting(world.clone().repin("de-sl"));
     assert!(later.newest().next(&next).is_ok());
     let mut past = later.clone();
@@ -173,7 +199,7 @@ fn a_writer_follows_its_predecessor_and_is_signed_by_root() {
         let full = world.certify(&repinning(&world, "de-sl"), &[]);
         writer_refusal(&world, &full)
     };
-    use crate::documents::{Document, Writer};
+
     let good = {
         let mut world = base.clone();
         world.actor_mut("de-sl").write(Some(federation), Some(closes));
