@@ -46,10 +46,6 @@ impl Links {
             link.closing = Some(reason);
         }
     }
-    /// Open connections that are not being closed.
-    pub(super) fn alive(&self) -> usize {
-        self.open.values().filter(|l| l.closing.is_none()).count()
-    }
 }
 
 /// One listener.
@@ -161,10 +157,10 @@ impl Task {
             self.book.connected(&name);
         }
         if let Some(dialled) = dialled {
-            let extra = dialled.is_once() && self.links.get(&peer).is_some_and(|l| l.alive() > 1);
+            let extra = dialled.is_check() && self.swarm.behaviour().members.admission().alive(&peer) > 1;
             self.dialled(dialled, address.clone(), took);
             if extra {
-                // Dialled by hand although connected: it has shown what it should.
+                // It has shown what it should.
                 self.close_link(peer, id, "checked");
             }
         }

@@ -32,6 +32,8 @@ pub(super) struct Job {
     failed: Vec<(HostPort, DialReason)>,
     /// Who waits for it; `None` for a dial of the schedule.
     reply: Option<Reply>,
+    /// Whether the peer was connected when the dial began: then it only checks an address.
+    check: bool,
 }
 
 /// A dial that the library carries out.
@@ -42,9 +44,10 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    /// Whether somebody asked for this dial.
-    pub(super) fn is_once(&self) -> bool {
-        self.job.reply.is_some()
+    /// Whether the dial only checks an address of a connected peer. (Not whether the peer is connected by now: when two nodes
+    /// dial each other at once, each would close its own connection and none would be left.)
+    pub(super) fn is_check(&self) -> bool {
+        self.job.check
     }
     /// The configured address that a socket address stands for.
     pub(super) fn address_of(&self, seen: &HostPort) -> Option<HostPort> {
@@ -73,12 +76,13 @@ impl Task {
     /// Starts the dials of the schedule that are due.
     pub(super) fn dial_due(&mut self) {
         for (peer, addrs) in self.book.take_due(Instant::now()) {
-            self.start_dial(Job { peer, addrs, failed: Vec::new(), reply: None });
+            self.start_dial(Job { peer, addrs, failed: Vec::new(), reply: None, check: false });
         }
     }
 
     pub(super) fn dial_once(&mut self, peer: PeerId, addrs: Vec<HostPort>, reply: Reply) {
-        let waiting = self.dials.in_flight.values().filter(|d| d.is_once()).count() + self.dials.resolving.len();
+        let waiting =
+            self.dials.in_flight.values().filter(|d| d.job.reply.is_some()).count() + self.dials.resolving.len();
         let refused = if peer == self.local {
             Some(DialReason::OwnAddress)
         } else if waiting >= ONCE_MAX.saturating_add(self.targets.members.len()) {
@@ -90,7 +94,10 @@ impl Task {
             Some(reason) => {
                 let _ = reply.send(Err(DialFailure::all(&addrs, &reason)));
             }
-            None => self.start_dial(Job { peer, addrs, failed: Vec::new(), reply: Some(reply) }),
+            None => {
+                let check = addr::to_libp2p(&peer).is_some_and(|p| self.swarm.is_connected(&p));
+                self.start_dial(Job { peer, addrs, failed: Vec::new(), reply: Some(reply), check });
+            }
         }
     }
 
