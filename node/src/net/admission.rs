@@ -34,6 +34,9 @@ pub(super) enum Denied {
     JoinOff,
     #[error("too many connections of this kind")]
     Full,
+    /// Not a refusal: the dial was to prove the key at an address, and has.
+    #[error("the address was checked")]
+    Checked,
 }
 
 /// How many connections of each sort may be open; see [`limits`] for the reasons.
@@ -124,11 +127,6 @@ impl Admission {
     /// Any connection of `peer` of this kind that is not being closed, the newest first.
     pub(super) fn newest(&self, peer: &PeerId, kind: Kind) -> Option<ConnectionId> {
         self.open.iter().rev().find(|(_, c)| c.peer == *peer && c.kind == kind && !c.closing).map(|(id, _)| *id)
-    }
-
-    /// Connections of `peer` that are not being closed.
-    pub(super) fn alive(&self, peer: &PeerId) -> usize {
-        self.open.values().filter(|c| c.peer == *peer && !c.closing).count()
     }
 
     /// Open connections of strangers.
@@ -350,7 +348,6 @@ mod tests {
         for n in 1..limits::PER_STRANGER {
             assert!(t.admit(id(20 + n), peer, true, net(1), now).is_ok());
         }
-        assert_eq!(t.alive(&peer), limits::PER_STRANGER);
         assert_eq!(t.admit(id(4), peer, true, net(1), now), Err(Denied::Full), "connections of one stranger");
         assert_eq!((t.start(id(5), net(1)), t.start(id(6), net(1))), (Ok(()), Ok(())));
         assert_eq!(t.start(id(7), net(1)), Err(Denied::Full), "handshakes of one network");

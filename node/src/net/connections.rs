@@ -46,6 +46,10 @@ impl Links {
             link.closing = Some(reason);
         }
     }
+    /// Whether the peer has shown on every connection that it does not treat this node as a member.
+    pub(super) fn refuses_us(&self) -> bool {
+        self.open.values().all(|l| l.accepted == Some(false))
+    }
 }
 
 /// One listener.
@@ -157,12 +161,7 @@ impl Task {
             self.book.connected(&name);
         }
         if let Some(dialled) = dialled {
-            let extra = dialled.is_check() && self.swarm.behaviour().members.admission().alive(&peer) > 1;
             self.dialled(dialled, address.clone(), took);
-            if extra {
-                // It has shown what it should.
-                self.close_link(peer, id, "checked");
-            }
         }
         if first {
             tracing::info!(peer = %name, %address, inbound, "member connected");

@@ -45,7 +45,7 @@ pub const BLOB_ACCEPT_QUEUE: usize = 64;
 /// yamux streams of a member's connection: all of the above, gossip and ping, with room.
 pub const MEMBER_STREAMS: usize = 256;
 /// yamux streams of a stranger's connection; each may hold 256 KiB that nobody read.
-pub const STRANGER_STREAMS: usize = 6;
+pub const STRANGER_STREAMS: usize = 8;
 /// Inbound streams of one connection whose protocol is being negotiated.
 pub const NEGOTIATING_STREAMS: usize = 32;
 

@@ -179,6 +179,9 @@ impl Task {
             Command::Report(id, verdict) => self.report(&id, verdict),
             Command::Request { peer, protocol, bytes, reply } => self.send_request(&peer, protocol, bytes, reply),
             Command::OpenBlob { peer, reply } => match addr::to_libp2p(&peer) {
+                Some(peer) if self.refuses_us(&peer) => {
+                    let _ = reply.send(Err(super::StreamError::Unsupported));
+                }
                 Some(peer) => self.swarm.behaviour_mut().members.inner_mut().blobs.open(peer, reply),
                 None => {
                     let _ = reply.send(Err(super::StreamError::NotConnected));

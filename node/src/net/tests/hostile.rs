@@ -10,10 +10,13 @@ use libp2p::{StreamProtocol, Swarm, identity::Keypair, tcp, tls, yamux};
 
 /// A bare swarm that speaks the node's transport and whatever its behaviour does.
 fn bare<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
-    let key = Keypair::generate_ed25519();
+    with_key(&Keypair::generate_ed25519(), behaviour)
+}
+
+fn with_key<B: NetworkBehaviour>(key: &Keypair, behaviour: B) -> Swarm<B> {
     let transport = tcp::tokio::Transport::new(tcp::Config::new())
         .upgrade(Version::V1Lazy)
-        .authenticate(tls::Config::new(&key).unwrap())
+        .authenticate(tls::Config::new(key).unwrap())
         .multiplex(yamux::Config::default())
         .boxed();
     let config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE);
@@ -26,7 +29,11 @@ fn multiaddr(node: &Node) -> libp2p::Multiaddr {
 
 /// A bare peer that is connected to `node` and can open any stream.
 async fn attacker(node: &Node) -> (libp2p_stream::Control, libp2p::PeerId) {
-    let mut swarm = bare(libp2p_stream::Behaviour::new());
+    attacker_with(&Keypair::generate_ed25519(), node).await
+}
+
+async fn attacker_with(key: &Keypair, node: &Node) -> (libp2p_stream::Control, libp2p::PeerId) {
+    let mut swarm = with_key(key, libp2p_stream::Behaviour::new());
     let control = swarm.behaviour().new_control();
     swarm.dial(multiaddr(node)).unwrap();
     let peer = loop {
@@ -68,7 +75,10 @@ async fn hostile_lengths_are_refused_and_the_node_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_other_protocol_is_refused() {
     let node = Node::start(1).await;
-    let (mut control, peer) = attacker(&node).await;
+    let key = Keypair::generate_ed25519();
+    // On the first connection and on a second one with the same key beside it.
+    let (first, peer) = attacker_with(&key, &node).await;
+    let (second, _) = attacker_with(&key, &node).await;
     let protocols = [
         "/verbund/1/sync",
         "/verbund/1/blob",
@@ -78,11 +88,14 @@ async fn every_other_protocol_is_refused() {
         "/ipfs/ping/1.0.0",
         "/ipfs/id/1.0.0",
     ];
-    for protocol in protocols {
-        let opened = within(control.open_stream(peer, StreamProtocol::new(protocol))).await;
-        assert!(matches!(opened, Err(libp2p_stream::OpenStreamError::UnsupportedProtocol(_))), "{protocol}");
+    for mut control in [first, second] {
+        for protocol in protocols {
+            let opened = within(control.open_stream(peer, StreamProtocol::new(protocol))).await;
+            assert!(matches!(opened, Err(libp2p_stream::OpenStreamError::UnsupportedProtocol(_))), "{protocol}");
+        }
+        assert!(within(control.open_stream(peer, JOIN)).await.is_ok());
     }
-    assert!(within(control.open_stream(peer, JOIN)).await.is_ok());
+    assert_eq!(within(node.net.status()).await.unwrap().strangers, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
