@@ -117,7 +117,8 @@ async fn checking_a_connected_member_keeps_its_connection() {
     }
     let after = within(a.net.status()).await.unwrap().peers[&b.peer].connections.clone();
     assert_eq!(before[0].since_ms, after[0].since_ms);
-    assert_eq!(within(b.net.request(a.peer, Protocol::Sync, b"x".to_vec())).await.unwrap(), b"re:x");
+    // The other side may have chosen a connection that was closing.
+    assert_eq!(asked(&b, &a, b"x").await.unwrap(), b"re:x");
     while let Ok(seen) = b.seen.try_recv() {
         assert!(!matches!(seen, Seen::Disconnected(..)), "{seen:?}");
     }
