@@ -15,6 +15,8 @@ pub mod report;
 pub mod serve;
 mod start;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
