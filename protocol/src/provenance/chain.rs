@@ -148,7 +148,8 @@ impl<'a> Authority<'a> {
         if index < PREAMBLE {
             return Err(format!("entry {index} is one of the first three of the log, which are no releases"));
         }
-        let (start, later) = entries.split_at_checked(3).ok_or("the first three entries of the log are not all there")?;
+        let (start, later) =
+            entries.split_at_checked(3).ok_or("the first three entries of the log are not all there")?;
         let (owner, mut identity, mut version) = preamble(log, start, chain)?;
         let mut at_release = version;
         let mut last = PREAMBLE - 1;

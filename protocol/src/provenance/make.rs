@@ -162,11 +162,7 @@ impl Source<'_> {
     }
 
     /// Where charters and writers end the log, if they do.
-    fn end(
-        &self,
-        bundles: &[charters::CharterBundle],
-        index: u64,
-    ) -> Result<Option<LogEnd>, MakeError> {
+    fn end(&self, bundles: &[charters::CharterBundle], index: u64) -> Result<Option<LogEnd>, MakeError> {
         let mut ends = Ends::default();
         for bundle in bundles {
             let charter = Charter::parse(&bundle.payload).map_err(|e| RowsError(e.to_string()))?;
@@ -342,4 +338,3 @@ fn best(
     }
     Ok(best.map(|(_, signed)| signed))
 }
-

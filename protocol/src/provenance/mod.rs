@@ -20,8 +20,9 @@
 //! # What is not
 //!
 //! That nothing else stands in the log. A log's node that appends what it knows to be void could leave a later identity or charter
-//! out of the file; members that hold the log see that, a file cannot. Where the charters in the file contradict the log, the
-//! report warns.
+//! out of the file; members that hold the log see that, a file cannot. Where the charters in the file know a newer identity than
+//! the log shows, the report warns. Whoever hands the file on could leave out later charters and so have cosignatures counted by an
+//! older one: the report names the charter that counted, and which release is proven does not change.
 
 mod chain;
 mod format;

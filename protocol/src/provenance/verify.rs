@@ -121,7 +121,7 @@ impl Run<'_> {
         self.step(StepName::Inclusion, inclusion(proof, signed.checkpoint().head()))?;
         let authority = Authority::at(proof.index, &proof.log, &entries, &chain).map_err(bad);
         let authority = self.step(StepName::Authority, authority.map(|a| described(a, proof.index)))?;
-        self.witnesses(&authority, &signed, refused);
+        self.witnesses(&authority, chain.newest.charter.version, &signed, refused);
         self.step(StepName::End, end(proof, &chain, signed.checkpoint().head()))?;
         let release = self.step(StepName::Release, release(proof, &authority))?;
         self.facts(&release, &authority, &chain, &signed);
@@ -134,12 +134,17 @@ impl Run<'_> {
         Some(())
     }
 
-    fn witnesses(&mut self, authority: &Authority<'_>, signed: &SignedCheckpoint, refused: usize) {
+    fn witnesses(&mut self, authority: &Authority<'_>, newest: u64, signed: &SignedCheckpoint, refused: usize) {
         let witnessed = chain::witnesses(authority.witness, &authority.owner, signed);
         let by: Vec<_> = witnessed.by.iter().map(ToString::to_string).collect();
         let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
+        let newest = match newest {
+            newest if newest > witnessed.charter => format!(" (the newest in the file is {newest})"),
+            _ => String::new(),
+        };
         let counted = format!(
-            "cosigned by {} of {} other members{by}, {} needed by charter {}",
+            "cosigned by {} of {} other members{by}, {} needed; counted by charter {}, the last that the log shows below the \
+             checkpoint{newest}",
             witnessed.count, witnessed.of, witnessed.needed, witnessed.charter
         );
         if !witnessed.reached() {
@@ -207,7 +212,9 @@ impl Run<'_> {
             }
         }
         if ignored > 0 {
-            self.warn(format!("{ignored} statements in the file are not by the owner about this release and were ignored"));
+            self.warn(format!(
+                "{ignored} statements in the file are not by the owner about this release and were ignored"
+            ));
         }
     }
 
@@ -325,7 +332,10 @@ fn end(proof: &Provenance, chain: &Chain, head: Head) -> Found<()> {
         if end.root == head.root { Ok(()) } else { Err("they have one size and two roots".to_owned()) }
     } else {
         let (small, large) = if end.size < head.size { (end_head, head) } else { (head, end_head) };
-        let path = proof.end.as_ref().ok_or_else(|| bad(format!("the file does not show that the checkpoint agrees with {by}")))?;
+        let path = proof
+            .end
+            .as_ref()
+            .ok_or_else(|| bad(format!("the file does not show that the checkpoint agrees with {by}")))?;
         path.check(small, large).map_err(|e| e.to_string())
     };
     joined.map_err(|why| bad(format!("{other} the one that {by} names: {why}")))?;
@@ -355,7 +365,10 @@ fn release(proof: &Provenance, authority: &Authority<'_>) -> Found<Judged> {
         return Err(bad(format!("it names {}, the log is of {}", release.federation, authority.charter.federation)));
     }
     if release.member != authority.owner {
-        return Err(bad(format!("it is in the namespace of {}, the log is that of {}", release.member, authority.owner)));
+        return Err(bad(format!(
+            "it is in the namespace of {}, the log is that of {}",
+            release.member, authority.owner
+        )));
     }
     let judged = Judged { release, id: envelope.id() };
     let slug = judged.slug();
@@ -406,10 +419,14 @@ fn compare(manifest: &Manifest, files: &Files) -> FileDiff {
 
 fn folder(diff: &FileDiff, manifest: &Manifest) -> Found<()> {
     if diff.is_empty() {
-        return Ok(((), format!("all {} files are those of the manifest, and there are no others", manifest.files().len())));
+        return Ok((
+            (),
+            format!("all {} files are those of the manifest, and there are no others", manifest.files().len()),
+        ));
     }
     let lists = [("missing", &diff.missing), ("changed", &diff.changed), ("not of the release", &diff.extra)];
-    let texts: Vec<_> = lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| named(what, list)).collect();
+    let texts: Vec<_> =
+        lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| named(what, list)).collect();
     let next = if diff.missing.is_empty() && diff.changed.is_empty() {
         "move the files that are not of the release elsewhere, and verify again"
     } else {
@@ -439,7 +456,16 @@ fn said(leaf: &[u8], release: &Judged, authority: &Authority<'_>, newest: &Certi
         Kind::Deprecation => {
             let d = Deprecation::open(&envelope).ok()?;
             let named = (d.federation, d.member, d.process, d.release);
-            (named, Said { kind: "deprecation", reason: d.reason, severity: None, successor: d.successor, time_s: d.time_s })
+            (
+                named,
+                Said {
+                    kind: "deprecation",
+                    reason: d.reason,
+                    severity: None,
+                    successor: d.successor,
+                    time_s: d.time_s,
+                },
+            )
         }
         _ => return None,
     };
