@@ -28,6 +28,7 @@ mod chain;
 mod format;
 mod make;
 mod report;
+mod steps;
 mod verify;
 
 pub use make::{MakeError, Pulled, make};

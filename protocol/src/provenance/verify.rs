@@ -1,6 +1,6 @@
 //! Checking a proof, step by step, with nothing but the file, the folder's hashes and what the reader trusts.
 //!
-//! Owns the order of the steps and the words of each. Stops at the first step that does not hold, since what follows would rest
+//! Owns the order of the steps and the report. Stops at the first step that does not hold, since what follows would rest
 //! on it; a missing anchor is no such step. Never panics on any input.
 
 use std::collections::BTreeMap;
@@ -8,22 +8,14 @@ use std::str::FromStr;
 
 use super::chain::{self, Authority, Chain};
 use super::format::Provenance;
-use super::report::{Facts, FileDiff, Report, Said, Step, StepName};
-use super::{FORMAT, PATH, PROVENANCE_MAX_BYTES};
-use crate::charter::certificate::Certified;
-use crate::documents::{Deprecation, Document, Kind, RELEASE_TYPE, Withdrawal};
-use crate::envelope::Envelope;
-use crate::ids::{FederationId, MemberId, Sha256, Slug};
-use crate::log::{Head, Origin, SignedCheckpoint, note, tree};
-use crate::release::{Manifest, Release};
+use super::report::{Facts, Report, Step, StepName};
+use super::steps::{self, Found, Judged, Refused};
+use super::{FORMAT, PROVENANCE_MAX_BYTES};
+use crate::ids::{FederationId, Sha256};
+use crate::log::SignedCheckpoint;
 
 /// Paths of a folder, relative and `/`-separated, with SHA-256 and size in bytes of each file.
 pub type Files = BTreeMap<String, (Sha256, u64)>;
-
-/// Paths that a text names; the rest is counted. The report lists all.
-const NAMED_MAX: usize = 5;
-/// What to do when the file itself is bad.
-const PULL_AGAIN: &str = "pull the release again into an empty folder, from another node if it happens again";
 
 /// What the reader trusts, from elsewhere than the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +55,7 @@ pub enum VerifyError {
     Format(u64),
 }
 
-/// Checks a provenance file, and `files` against the manifest in it. [`PATH`] itself is not looked for among `files`; everything
+/// Checks a provenance file, and `files` against the manifest in it. [`super::PATH`] itself is not looked for among `files`; everything
 /// else that the folder holds should be there.
 ///
 /// Cost: one signature check for each key that signed a part of a charter's certificate, each cosignature and the release.
@@ -77,20 +69,6 @@ pub fn verify(bytes: &[u8], files: &Files, trust: Option<Trust>) -> Result<Repor
     let _ = run.all(files, trust);
     Ok(run.report)
 }
-
-/// Why a step does not hold, and what to do.
-struct Refused {
-    text: String,
-    next: String,
-}
-
-/// A step that does not hold because the file is bad.
-fn bad(text: impl Into<String>) -> Refused {
-    Refused { text: text.into(), next: PULL_AGAIN.to_owned() }
-}
-
-/// What a step gives to those after it, and what was found in words.
-type Found<T> = Result<(T, String), Refused>;
 
 struct Run<'a> {
     proof: &'a Provenance,
@@ -113,23 +91,23 @@ impl Run<'_> {
 
     fn all(&mut self, files: &Files, trust: Option<Trust>) -> Option<()> {
         let proof = self.proof;
-        self.step(StepName::Federation, federation(proof, trust))?;
+        self.step(StepName::Federation, steps::federation(proof, trust))?;
         let entries = chain::entries(proof);
-        let chain = self.step(StepName::Charters, charters(proof, &chain::versions(&entries, proof.index)))?;
-        self.report.anchored = self.step(StepName::Anchor, anchor(&chain, trust)).is_some();
-        let (signed, refused) = self.step(StepName::Checkpoint, checkpoint(proof))?;
-        self.step(StepName::Inclusion, inclusion(proof, signed.checkpoint().head()))?;
-        let authority = Authority::at(proof.index, &proof.log, &entries, &chain).map_err(bad);
-        let authority = self.step(StepName::Authority, authority.map(|a| described(a, proof.index)))?;
+        let chain = self.step(StepName::Charters, steps::charters(proof, &chain::versions(&entries, proof.index)))?;
+        self.report.anchored = self.step(StepName::Anchor, steps::anchor(&chain, trust)).is_some();
+        let (signed, refused) = self.step(StepName::Checkpoint, steps::checkpoint(proof))?;
+        self.step(StepName::Inclusion, steps::inclusion(proof, signed.checkpoint().head()))?;
+        let authority = Authority::at(proof.index, &proof.log, &entries, &chain).map_err(steps::bad);
+        let authority = self.step(StepName::Authority, authority.map(|a| steps::described(a, proof.index)))?;
         self.witnesses(&authority, chain.newest.charter.version, &signed, refused);
-        self.step(StepName::End, end(proof, &chain, signed.checkpoint().head()))?;
-        let release = self.step(StepName::Release, release(proof, &authority))?;
+        self.step(StepName::End, steps::end(proof, &chain, signed.checkpoint().head()))?;
+        let release = self.step(StepName::Release, steps::release(proof, &authority))?;
         self.facts(&release, &authority, &chain, &signed);
-        let manifest = self.step(StepName::Manifest, manifest(proof, &release))?;
+        let manifest = self.step(StepName::Manifest, steps::manifest(proof, &release))?;
         self.statements(&release, &authority, &chain);
         self.limits(&authority, &chain);
-        let diff = compare(&manifest, files);
-        self.step(StepName::Files, folder(&diff, &manifest));
+        let diff = steps::compare(&manifest, files);
+        self.step(StepName::Files, steps::folder(&diff, &manifest));
         self.report.files = Some(diff);
         Some(())
     }
@@ -201,7 +179,7 @@ impl Run<'_> {
     fn statements(&mut self, release: &Judged, authority: &Authority<'_>, chain: &Chain) {
         let mut ignored = 0;
         for leaf in &self.proof.statements.0 {
-            match said(&leaf.0, release, authority, &chain.newest) {
+            match steps::said(&leaf.0, release, authority, &chain.newest) {
                 Some(said) => {
                     let successor = said.successor.as_ref().map_or(String::new(), |s| format!("; use {s} instead"));
                     let what = if said.kind == "withdrawal" { "withdrawn" } else { "deprecated" };
@@ -237,244 +215,4 @@ impl Run<'_> {
              same version: ask a node with `verbund process show`",
         );
     }
-}
-
-fn federation(proof: &Provenance, trust: Option<Trust>) -> Found<()> {
-    let genesis = proof.charters.0.first().ok_or_else(|| bad("the file holds no charter"))?;
-    let id = FederationId(genesis.hash().0);
-    if proof.federation != id {
-        return Err(bad(format!("the file names {}, its first charter is the genesis of {id}", proof.federation)));
-    }
-    match trust.filter(|trust| trust.federation != id) {
-        Some(trust) => Err(Refused {
-            text: format!("the release is of {id}, trusted is {}", trust.federation),
-            next: "do not use the folder, or name the trust of the federation that it was pulled from".to_owned(),
-        }),
-        None => Ok(((), format!("{id}, the hash of its genesis"))),
-    }
-}
-
-fn charters(proof: &Provenance, keep: &std::collections::BTreeSet<u64>) -> Found<Chain> {
-    let chain = Chain::check(&proof.charters.0, keep, &proof.log).map_err(bad)?;
-    let newest = &chain.newest;
-    let text = format!(
-        "{} charters from the genesis to version {} ({}), each certified by the members before it",
-        chain.len(),
-        newest.charter.version,
-        newest.hash
-    );
-    Ok((chain, text))
-}
-
-fn anchor(chain: &Chain, trust: Option<Trust>) -> Found<()> {
-    let Some(trust) = trust else {
-        return Err(Refused {
-            text: "nothing was named to trust: the file is consistent, whoever made it".to_owned(),
-            next: "repeat with --trust FEDERATION@CHARTER_HASH, from a source that you trust".to_owned(),
-        });
-    };
-    match chain.version_of(&trust.charter) {
-        Some(version) => Ok(((), format!("the trusted charter is version {version} of the chain"))),
-        None => Err(Refused {
-            text: format!("the trusted charter {} is not among those in the file", trust.charter),
-            next: format!(
-                "pull the release again if the trusted charter is newer than version {}; else check the hash",
-                chain.newest.charter.version
-            ),
-        }),
-    }
-}
-
-/// The checkpoint, and how many cosignatures did not match.
-fn checkpoint(proof: &Provenance) -> Found<(SignedCheckpoint, usize)> {
-    let origin = Origin::new(proof.federation, proof.log);
-    // Whose cosignatures count is known only after the log's charters were proven under this very checkpoint.
-    let opened = note::open(proof.checkpoint.0.as_bytes(), origin, &|_| true).map_err(|e| bad(e.to_string()))?;
-    let text = format!("{} entries, signed by the log of {}", opened.signed.checkpoint().size, proof.log);
-    Ok(((opened.signed, opened.refused.len()), text))
-}
-
-fn inclusion(proof: &Provenance, head: Head) -> Found<()> {
-    let check = |index, leaf: &[u8], path: &[Sha256]| {
-        tree::check_inclusion(path, index, tree::leaf_hash(leaf), head.size, head.root)
-            .map_err(|e| bad(format!("entry {index} is not shown to stand in the log: {e}")))
-    };
-    check(proof.index, &proof.release.0, &proof.proof.0)?;
-    for entry in &proof.entries.0 {
-        check(entry.index, &entry.leaf.0, &entry.proof.0)?;
-    }
-    let count = proof.entries.0.len();
-    Ok(((), format!("the release is entry {}, with {count} entries that give the log its authority", proof.index)))
-}
-
-fn described(authority: Authority<'_>, index: u64) -> (Authority<'_>, String) {
-    let member = authority.charter.charter.member(&authority.owner);
-    let text = format!(
-        "at entry {index} the log is that of {}, by identity version {} and charter {}",
-        member.map_or_else(|| authority.owner.to_string(), |m| m.handle.to_string()),
-        authority.identity.identity.version,
-        authority.charter.charter.version
-    );
-    (authority, text)
-}
-
-fn end(proof: &Provenance, chain: &Chain, head: Head) -> Found<()> {
-    let Some((end, by)) = chain.ends.end() else {
-        return Ok(((), "no charter in the file ends the log".to_owned()));
-    };
-    if proof.index >= end.size {
-        let text = format!("{by} ended the log at {} entries; entry {} is void", end.size, proof.index);
-        let next = "do not use the folder; look for a later release of the process".to_owned();
-        return Err(Refused { text, next });
-    }
-    let (end_head, other) = (Head { size: end.size, root: end.root }, "the checkpoint is of another history than");
-    let joined = if end.size == head.size {
-        if end.root == head.root { Ok(()) } else { Err("they have one size and two roots".to_owned()) }
-    } else {
-        let (small, large) = if end.size < head.size { (end_head, head) } else { (head, end_head) };
-        let path = proof
-            .end
-            .as_ref()
-            .ok_or_else(|| bad(format!("the file does not show that the checkpoint agrees with {by}")))?;
-        path.check(small, large).map_err(|e| e.to_string())
-    };
-    joined.map_err(|why| bad(format!("{other} the one that {by} names: {why}")))?;
-    Ok(((), format!("{by} ended the log at {} entries, above the release", end.size)))
-}
-
-/// A release with its id.
-struct Judged {
-    release: Release,
-    id: Sha256,
-}
-
-impl Judged {
-    fn slug(&self) -> &Slug {
-        &self.release.metadata.metadata().id
-    }
-}
-
-/// SPEC: `view::judge`, a release: it names this federation and the log's owner, whose publisher threshold for the process signed.
-fn release(proof: &Provenance, authority: &Authority<'_>) -> Found<Judged> {
-    let envelope = Envelope::parse(&proof.release.0).map_err(|e| bad(e.to_string()))?;
-    if Kind::of(&envelope) != Kind::Release {
-        return Err(bad(format!("expected {RELEASE_TYPE}, got {:?}", envelope.payload_type())));
-    }
-    let release = Release::parse(envelope.payload()).map_err(|e| bad(e.to_string()))?;
-    if release.federation != authority.charter.federation {
-        return Err(bad(format!("it names {}, the log is of {}", release.federation, authority.charter.federation)));
-    }
-    if release.member != authority.owner {
-        return Err(bad(format!(
-            "it is in the namespace of {}, the log is that of {}",
-            release.member, authority.owner
-        )));
-    }
-    let judged = Judged { release, id: envelope.id() };
-    let slug = judged.slug();
-    let role = &authority.identity.identity.roles.publisher;
-    if !role.signed(&envelope, slug) {
-        let version = authority.identity.identity.version;
-        return Err(bad(format!("{slug} is not signed by the publisher threshold of identity version {version}")));
-    }
-    let text = format!("{slug} {}, signed by the owner's publishers ({})", judged.release.version(), judged.id);
-    Ok((judged, text))
-}
-
-fn manifest(proof: &Provenance, release: &Judged) -> Found<Manifest> {
-    let (bytes, named) = (&proof.manifest.0, release.release.manifest);
-    let got = Sha256::of(bytes);
-    if got != named.sha256 {
-        return Err(bad(format!("the manifest in the file is {got}, the release names {}", named.sha256)));
-    }
-    let manifest = Manifest::parse(bytes).map_err(|e| bad(e.to_string()))?;
-    let files = manifest.files().len() as u64;
-    if (bytes.len() as u64, files, manifest.total_size()) != (named.size, named.files, named.total_size) {
-        return Err(bad(format!(
-            "the manifest has {} bytes and {files} files of {} bytes, the release names {}, {} and {}",
-            bytes.len(),
-            manifest.total_size(),
-            named.size,
-            named.files,
-            named.total_size
-        )));
-    }
-    Ok((manifest, format!("{files} files of {} bytes in all ({got})", named.total_size)))
-}
-
-fn compare(manifest: &Manifest, files: &Files) -> FileDiff {
-    let mut diff = FileDiff::default();
-    for file in manifest.files() {
-        let path = || file.path.as_str().to_owned();
-        match files.get(file.path.as_str()) {
-            None => diff.missing.push(path()),
-            Some(found) if *found != (file.sha256, file.size) => diff.changed.push(path()),
-            Some(_) => {}
-        }
-    }
-    let extra = files.keys().filter(|path| path.as_str() != PATH && manifest.file(path).is_none());
-    diff.extra = extra.cloned().collect();
-    diff
-}
-
-fn folder(diff: &FileDiff, manifest: &Manifest) -> Found<()> {
-    if diff.is_empty() {
-        return Ok((
-            (),
-            format!("all {} files are those of the manifest, and there are no others", manifest.files().len()),
-        ));
-    }
-    let lists = [("missing", &diff.missing), ("changed", &diff.changed), ("not of the release", &diff.extra)];
-    let texts: Vec<_> =
-        lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| named(what, list)).collect();
-    let next = if diff.missing.is_empty() && diff.changed.is_empty() {
-        "move the files that are not of the release elsewhere, and verify again"
-    } else {
-        "pull the release again: files that were changed on purpose belong into a folder of their own"
-    };
-    Err(Refused { text: texts.join("; "), next: next.to_owned() })
-}
-
-fn named(what: &str, paths: &[String]) -> String {
-    let shown: Vec<_> = paths.iter().take(NAMED_MAX).map(|path| format!("{path:?}")).collect();
-    let more = paths.len().saturating_sub(NAMED_MAX);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{what}: {}{more}", shown.join(", "))
-}
-
-/// What `leaf` says about the release, if the owner's publishers signed it: those by whom the release was judged, or later ones
-/// that the newest charter pins.
-fn said(leaf: &[u8], release: &Judged, authority: &Authority<'_>, newest: &Certified) -> Option<Said> {
-    let envelope = Envelope::parse(leaf).ok()?;
-    let (named, said) = match Kind::of(&envelope) {
-        Kind::Withdrawal => {
-            let d = Withdrawal::open(&envelope).ok()?;
-            let named = (d.federation, d.member, d.process, Some(d.release));
-            let severity = Some(d.severity);
-            (named, Said { kind: "withdrawal", reason: d.reason, severity, successor: d.successor, time_s: d.time_s })
-        }
-        Kind::Deprecation => {
-            let d = Deprecation::open(&envelope).ok()?;
-            let named = (d.federation, d.member, d.process, d.release);
-            (
-                named,
-                Said {
-                    kind: "deprecation",
-                    reason: d.reason,
-                    severity: None,
-                    successor: d.successor,
-                    time_s: d.time_s,
-                },
-            )
-        }
-        _ => return None,
-    };
-    let (federation, member, process, id): (FederationId, MemberId, Slug, Option<Sha256>) = named;
-    let about = federation == newest.federation
-        && member == authority.owner
-        && process == *release.slug()
-        && id.is_none_or(|id| id == release.id);
-    let identities = [Some(&authority.identity), newest.identities.get(&authority.owner)];
-    let signed = identities.into_iter().flatten().any(|i| i.identity.roles.publisher.signed(&envelope, &process));
-    (about && signed).then_some(said)
 }
