@@ -14,6 +14,7 @@ pub mod json;
 pub mod keys;
 pub mod limits;
 pub mod log;
+pub mod provenance;
 pub mod record;
 pub mod release;
 #[cfg(test)]
