@@ -93,6 +93,7 @@ pub struct Instance {
     /// Where it listens.
     pub addresses: watch::Receiver<Vec<HostPort>>,
     letters: mpsc::Sender<Mail>,
+    events: Events,
     stop: CancellationToken,
     ended: watch::Receiver<bool>,
 }
@@ -162,8 +163,8 @@ impl Instance {
             stop: stop.clone(),
         };
         run(driver, end, shared.failed.clone())?;
-        let addresses = listening;
-        Ok(Arc::new(Self { federation, store, view, net, charters, report, addresses, letters, stop, ended }))
+        let (addresses, events) = (listening, shared.events.clone());
+        Ok(Arc::new(Self { federation, store, view, net, charters, report, addresses, letters, events, stop, ended }))
     }
 
     /// Ends the loop, then the network and the store.
@@ -216,6 +217,11 @@ impl Instance {
         let (view, charters) = (self.view.clone(), self.charters.clone());
         let read = tokio::task::spawn_blocking(move || look(&view, &charters)).await;
         read.map_err(|_| InstanceError::Ended)?.map_err(InstanceError::Rows)
+    }
+
+    /// Follows the node's events.
+    pub fn follow(&self) -> tokio::sync::broadcast::Receiver<super::events::Told> {
+        self.events.follow()
     }
 
     /// The newest charter.

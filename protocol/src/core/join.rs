@@ -45,6 +45,8 @@ pub struct Join {
     pub text: String,
     /// The issuer refused for good.
     pub refused: bool,
+    /// What the issuer last said of the request.
+    pub last: Option<Progress>,
 }
 
 impl Join {
@@ -208,7 +210,13 @@ impl Join {
         }
     }
 
+    /// Whether the issuer has the request.
+    pub const fn lodged(&self) -> bool {
+        self.lodged
+    }
+
     fn progress(&mut self, cx: &mut Cx<'_>, progress: Progress) -> Result<u64, String> {
+        self.last = Some(progress.clone());
         match progress {
             Progress::Waiting { approvals, needed } => {
                 let marks: Vec<_> =

@@ -30,6 +30,11 @@ pub use api::{
     Command, Effect, Event, EventKind, Fault, FetchError, FetchOrder, Input, Now, Own, Problem, Reply, Settings,
 };
 
+/// How long a request to join is listed, in seconds.
+pub const fn join_request_life_s() -> u64 {
+    join::REQUEST_LIFE_S
+}
+
 /// What the core reads: rows, and leaves by their place.
 pub trait View: Rows {
     /// The bytes of a leaf.

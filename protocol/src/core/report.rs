@@ -8,7 +8,10 @@ use crate::documents::Change;
 use crate::ids::{Handle, MemberId, PeerId, Sha256};
 use crate::view::rows::RowsError;
 use crate::view::state::{self, ReleaseRow};
+use crate::wire::join::Progress;
 use crate::wire::sync::Status;
+
+use super::join::Join;
 
 /// What people call the member of a node: its handle, else its peer id.
 pub fn node_name(charter: Option<&Certified>, peer: &PeerId) -> String {
@@ -26,6 +29,8 @@ pub struct RequestReport {
     pub member: MemberId,
     /// Under which handle.
     pub handle: Handle,
+    /// Its identity, by payload hash.
+    pub identity: Sha256,
     /// To be compared over the phone.
     pub fingerprint: String,
     /// Seconds since 1970.
@@ -62,6 +67,19 @@ pub struct MissingReport {
     pub refused: bool,
 }
 
+/// How far an own request to join is.
+#[derive(Debug, Clone)]
+pub struct JoinReport {
+    /// In words; empty before the first answer.
+    pub text: String,
+    /// The issuer has the request.
+    pub lodged: bool,
+    /// It was refused for good.
+    pub refused: bool,
+    /// What the issuer last said.
+    pub last: Option<Progress>,
+}
+
 /// What is known of another node.
 #[derive(Debug, Clone)]
 pub struct PeerReport {
@@ -92,8 +110,9 @@ impl Core {
     }
 
     /// Own request to join: how far it is.
-    pub fn join_progress(&self) -> (&str, bool) {
-        (&self.join.text, self.join.refused)
+    pub fn join_progress(&self) -> JoinReport {
+        let Join { text, refused, last, .. } = &self.join;
+        JoinReport { text: text.clone(), lodged: self.join.lodged(), refused: *refused, last: last.clone() }
     }
 
     /// The agreement on the next charter.
@@ -113,6 +132,7 @@ impl Core {
             out.push(RequestReport {
                 id,
                 member: request.member,
+                identity: request.identity,
                 fingerprint: agree::member_fingerprint(&request.member),
                 handle: request.handle,
                 time_s: request.time_s,

@@ -362,6 +362,9 @@ fn reset(rows: &mut Overlay<'_>, log: PeerId) -> Result<(), RowsError> {
     }
     for (at, process) in rows.scan(Table::Releases, &key::releases_of(&log), &[], usize::MAX)? {
         rows.remove(Table::Releases, at);
+        if let Some(row) = state::get::<state::ReleaseRow>(rows, Table::Releases, &process)? {
+            rows.remove(Table::Releases, key::release_id(&row.id));
+        }
         rows.remove(Table::Releases, process.clone());
         rows.remove(Table::Search, process);
     }

@@ -213,6 +213,7 @@ impl Judge<'_, '_> {
         let row = facts.row(self.log, index, envelope.id());
         self.rows.store(Table::Releases, process.clone(), &row)?;
         self.rows.put(Table::Releases, key::release_at(&self.log, index), process.clone());
+        self.rows.put(Table::Releases, key::release_id(&row.id), process.clone());
         self.rows.put(Table::Local, key::missing(&self.log, index), Vec::new());
         self.rows.put(Table::Search, process, facts.search.into_bytes());
         Ok(Ok(Verdict::Valid))

@@ -293,6 +293,10 @@ pub mod key {
     pub fn release_at(log: &PeerId, index: u64) -> Vec<u8> {
         [b"l", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
     }
+    /// The key of a release by the hash of its payload, in `Releases`.
+    pub fn release_id(id: &Sha256) -> Vec<u8> {
+        [b"i", id.as_bytes().as_slice()].concat()
+    }
     /// Prefix of the releases of a log by place.
     pub fn releases_of(log: &PeerId) -> Vec<u8> {
         [b"l", log.key().as_bytes().as_slice()].concat()

@@ -3,6 +3,7 @@
 //! Owns the translation between the admin interface's words and the core's. Decides nothing about federations.
 
 mod federation;
+mod joining;
 mod members;
 mod peers;
 mod processes;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use federation::*;
+use joining::*;
 use members::*;
 use peers::*;
 use processes::*;

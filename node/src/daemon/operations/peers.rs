@@ -6,10 +6,7 @@ use super::super::node::Node;
 use super::wip;
 use crate::admin::api::*;
 use crate::admin::Problem;
-use crate::admin::Lines;
 
-/// PeerAdd.
-pub async fn peer_add(node: &Arc<Node>, request: PeerAddRequest) -> Result<Joining, Problem> { let _ = (node, request); Err(wip()) }
 
 /// PeerList.
 pub async fn peer_list(node: &Arc<Node>, request: Scope) -> Result<PeerList, Problem> { let _ = (node, request); Err(wip()) }
@@ -35,5 +32,3 @@ pub async fn peer_unblock(node: &Arc<Node>, request: PeerRequest) -> Result<Done
 /// PeerRemove.
 pub async fn peer_remove(node: &Arc<Node>, request: PeerRequest) -> Result<Done, Problem> { let _ = (node, request); Err(wip()) }
 
-/// The steps of a join.
-pub async fn join_progress(node: &Arc<Node>, request: JoinProgressRequest) -> Result<Lines<Joining>, Problem> { let _ = (node, request); Err(wip()) }
