@@ -2,13 +2,18 @@
 //!
 //! Owns the translation between the admin interface's words and the core's. Decides nothing about federations.
 
+pub mod concerns;
 mod federation;
 mod members;
+mod missing;
+mod nodes;
 mod peers;
 mod processes;
 mod releases;
 pub mod select;
 mod status;
+mod survey;
+mod sync;
 mod upkeep;
 
 use std::sync::Arc;
@@ -17,10 +22,12 @@ use bytes::Bytes;
 
 use federation::*;
 use members::*;
+use nodes::*;
 use peers::*;
 use processes::*;
 use releases::*;
 use status::*;
+use sync::*;
 use upkeep::*;
 use super::node::Node;
 use crate::admin::api::*;

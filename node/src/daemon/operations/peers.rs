@@ -1,4 +1,4 @@
-//! Joining with a ticket, and the other nodes.
+//! Joining with a ticket.
 
 use std::sync::Arc;
 
@@ -10,30 +10,6 @@ use crate::admin::Lines;
 
 /// PeerAdd.
 pub async fn peer_add(node: &Arc<Node>, request: PeerAddRequest) -> Result<Joining, Problem> { let _ = (node, request); Err(wip()) }
-
-/// PeerList.
-pub async fn peer_list(node: &Arc<Node>, request: Scope) -> Result<PeerList, Problem> { let _ = (node, request); Err(wip()) }
-
-/// PeerShow.
-pub async fn peer_show(node: &Arc<Node>, request: PeerRequest) -> Result<PeerView, Problem> { let _ = (node, request); Err(wip()) }
-
-/// PeerPing.
-pub async fn peer_ping(node: &Arc<Node>, request: PeerRequest) -> Result<Pong, Problem> { let _ = (node, request); Err(wip()) }
-
-/// PeerPause.
-pub async fn peer_pause(node: &Arc<Node>, request: PeerRequest) -> Result<Done, Problem> { let _ = (node, request); Err(wip()) }
-
-/// PeerResume.
-pub async fn peer_resume(node: &Arc<Node>, request: PeerRequest) -> Result<Done, Problem> { let _ = (node, request); Err(wip()) }
-
-/// PeerBlock.
-pub async fn peer_block(node: &Arc<Node>, request: PeerRequest) -> Result<Done, Problem> { let _ = (node, request); Err(wip()) }
-
-/// PeerUnblock.
-pub async fn peer_unblock(node: &Arc<Node>, request: PeerRequest) -> Result<Done, Problem> { let _ = (node, request); Err(wip()) }
-
-/// PeerRemove.
-pub async fn peer_remove(node: &Arc<Node>, request: PeerRequest) -> Result<Done, Problem> { let _ = (node, request); Err(wip()) }
 
 /// The steps of a join.
 pub async fn join_progress(node: &Arc<Node>, request: JoinProgressRequest) -> Result<Lines<Joining>, Problem> { let _ = (node, request); Err(wip()) }
