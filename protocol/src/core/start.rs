@@ -36,6 +36,11 @@ impl Start {
         self.done
     }
 
+    /// Since when the members are asked, on the monotonic clock.
+    pub const fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+
     /// Members that have answered.
     pub const fn answered(&self) -> &BTreeSet<MemberId> {
         &self.answered
