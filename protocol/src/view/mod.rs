@@ -10,6 +10,7 @@ pub mod fold;
 pub mod judge;
 mod overlay;
 pub mod rows;
+mod stake;
 pub mod state;
 
 pub use fold::{Fold, FoldError};
