@@ -160,7 +160,9 @@ impl Replicate {
             let row = if missing { release_at(cx, *place)? } else { None };
             match (row, self.jobs.get_mut(place)) {
                 (None, Some(job)) => {
-                    job.active.keys().chain(&job.reading).for_each(|tag| drop(self.by_tag.remove(tag)));
+                    for tag in job.active.keys().chain(&job.reading) {
+                        self.by_tag.remove(tag);
+                    }
                     self.jobs.remove(place);
                 }
                 (Some(row), Some(job)) => {
@@ -330,7 +332,9 @@ impl Replicate {
             let holds = holdings.is_some_and(|h| h.has(log, *index));
             let untried = |a: &Artifact| job.tried.get(&a.hash).is_none_or(|t| !t.contains(peer));
             if holds || job.todo.iter().any(untried) {
-                job.tried.values_mut().for_each(|tried| drop(tried.remove(peer)));
+                for tried in job.tried.values_mut() {
+                    tried.remove(peer);
+                }
                 job.retry_ms = None;
             }
         }
