@@ -8,6 +8,7 @@ mod members;
 mod peers;
 mod processes;
 mod releases;
+pub mod select;
 mod status;
 mod upkeep;
 
