@@ -447,17 +447,11 @@ fn reset(rows: &mut Overlay<'_>, log: PeerId) -> Result<(), RowsError> {
         rows.remove(Table::Documents, judge::waiting_key(&log, index));
         rows.remove(Table::Local, key::missing(&log, index));
     }
-    for (at, process) in rows.scan(Table::Releases, &key::releases_of(&log), &[], usize::MAX)? {
-        rows.remove(Table::Releases, at);
-        if let Some(row) = state::get::<state::ReleaseRow>(rows, Table::Releases, &process)? {
-            rows.remove(Table::Releases, key::release_id(&row.id));
-        }
-        rows.remove(Table::Releases, process.clone());
-        rows.remove(Table::Search, process);
     stake::forget(rows, &log, row.seq)?;
     for (table, prefix) in [(Table::Documents, key::stand_in(&log)), (Table::Logs, key::charters_in(&log))] {
         for (key, _) in rows.scan(table, &prefix, &[], usize::MAX)? {
             rows.remove(table, key);
+        }
     }
     let mut fresh = LogRow::new(row.number);
     std::mem::swap(&mut fresh.closed, &mut row.closed);

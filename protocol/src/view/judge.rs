@@ -227,12 +227,6 @@ impl Judge<'_, '_> {
         }
         let process = key::release(&facts.member, &facts.slug, &facts.version);
         let row = facts.row(self.log, index, envelope.id());
-        self.rows.store(Table::Releases, process.clone(), &row)?;
-        self.rows.put(Table::Releases, key::release_at(&self.log, index), process.clone());
-        self.rows.put(Table::Releases, key::release_id(&row.id), process.clone());
-        self.rows.put(Table::Local, key::missing(&self.log, index), Vec::new());
-        self.rows.put(Table::Search, process, facts.search.into_bytes());
-        Ok(Ok(Verdict::Valid))
         let row = crate::codec::encode(&row).map_err(|e| RowsError(format!("row: {e}")))?;
         let values = [row, facts.search.into_bytes()];
         let winner = self.claim(Table::Releases, &process, index, &values)?;

@@ -299,6 +299,10 @@ pub mod key {
     pub fn process(member: &MemberId, slug: &Slug) -> Vec<u8> {
         [b"p", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0"].concat()
     }
+    /// The key of a release by the hash of its payload, in `Releases`.
+    pub fn release_id(id: &Sha256) -> Vec<u8> {
+        [b"i", id.as_bytes().as_slice()].concat()
+    }
     /// A release by its version, in `Releases`.
     pub fn release(member: &MemberId, slug: &Slug, version: &str) -> Vec<u8> {
         [process(member, slug).as_slice(), version.as_bytes()].concat()
@@ -307,15 +311,10 @@ pub mod key {
     pub fn release_at(log: &PeerId, index: u64) -> Vec<u8> {
         [b"l", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
     }
-    /// The key of a release by the hash of its payload, in `Releases`.
-    pub fn release_id(id: &Sha256) -> Vec<u8> {
-        [b"i", id.as_bytes().as_slice()].concat()
-    }
-    /// Prefix of the releases of a log by place.
-    pub fn releases_of(log: &PeerId) -> Vec<u8> {
     /// The key of the row that the entry at this place claims, in `Releases` (as [`release_at`]) and in `Statements`.
     pub fn claim_at(log: &PeerId, index: u64) -> Vec<u8> {
         release_at(log, index)
+    }
     /// Prefix of what a log claims, by place.
     pub fn claims_of(log: &PeerId) -> Vec<u8> {
         [b"l", log.key().as_bytes().as_slice()].concat()
