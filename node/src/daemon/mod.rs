@@ -14,6 +14,8 @@ mod library;
 mod local;
 mod node;
 mod operations;
+mod scrub;
+mod traffic;
 mod view;
 
 pub use host::Program;
