@@ -369,8 +369,9 @@ fn precommits(
             && vote.value == Some(hash)
             && *round.get_or_insert(vote.round) == vote.round
             && voters.contains(&vote.member);
-        let writer = known.writers.get(&vote.member).map(|w| w.writer.peer);
-        if fits && writer == Some(vote.writer) && envelope.signed_by(&vote.writer.key()) {
+        // The writer pinned before, or one that follows it and is carried here: a member whose node died votes by the next.
+        let writer = |w: &VerifiedWriter| w.writer.member == vote.member && w.writer.peer == vote.writer;
+        if fits && known.seen_writers.values().any(writer) && envelope.signed_by(&vote.writer.key()) {
             members.insert(vote.member);
         }
     }
