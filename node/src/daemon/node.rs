@@ -11,7 +11,7 @@ use tokio::sync::{RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use verbund_protocol::core::Input;
-use verbund_protocol::ids::{FederationId, Slug};
+use verbund_protocol::ids::{Blake3, FederationId, Sha256, Slug};
 use verbund_protocol::record::Origin;
 use verbund_protocol::view::rows::Table;
 use verbund_protocol::view::state::{self, key};
@@ -40,6 +40,9 @@ use crate::net::HostPort;
 /// Damage reports that wait to be told to the federations.
 const BLOB_EVENTS: usize = 256;
 
+/// Hashes of uploads that are remembered: a few releases of the largest kind.
+const HASHED_MAX: usize = 65_536;
+
 /// The node.
 pub struct Node {
     /// Where everything lies.
@@ -67,6 +70,8 @@ pub struct Node {
     /// Where the admin socket lies.
     pub admin: PathBuf,
     ports: Mutex<Ports>,
+    /// SHA-256 of artifacts that were uploaded lately, so that they need not be read again.
+    hashed: Mutex<BTreeMap<Blake3, Sha256>>,
     instances: RwLock<BTreeMap<FederationId, Arc<Instance>>>,
 }
 
@@ -116,6 +121,7 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
         scrub: Scrubber::default(),
         register: Register::default(),
         noting: tokio::sync::Mutex::default(),
+        hashed: Mutex::default(),
         instances: RwLock::default(),
     });
     let served = node.clone().serve(&config, damage, ready, &mut failures).await;
@@ -366,9 +372,25 @@ impl Node {
         })
     }
 
-    /// Whether it is in this federation already.
-    pub async fn has(&self, id: &FederationId) -> bool {
-        self.instances.read().await.contains_key(id)
+    /// Remembers the SHA-256 of an artifact that was just hashed.
+    pub fn remember(&self, blake3: Blake3, sha256: Sha256) {
+        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+        if hashed.len() >= HASHED_MAX {
+            hashed.clear();
+        }
+        hashed.insert(blake3, sha256);
+    }
+
+    /// The SHA-256 of a held artifact.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    pub async fn sha256(&self, blake3: &Blake3) -> Result<Sha256, String> {
+        let known = self.hashed.lock().unwrap_or_else(PoisonError::into_inner).get(blake3).copied();
+        match known {
+            Some(sha256) => Ok(sha256),
+            None => self.shared.blobs.sha256(blake3).await.map_err(|e| e.to_string()),
+        }
     }
 
     /// The instance of a federation, if it runs.

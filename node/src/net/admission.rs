@@ -34,6 +34,9 @@ pub(super) enum Denied {
     JoinOff,
     #[error("too many connections of this kind")]
     Full,
+    /// Not a refusal: the dial was to prove the key at an address, and has.
+    #[error("the address was checked")]
+    Checked,
 }
 
 /// How many connections of each sort may be open; see [`limits`] for the reasons.
@@ -43,7 +46,7 @@ pub struct ConnectionLimits {
     pub strangers_inbound: usize,
     /// Connections to strangers that this node opened.
     pub strangers_outbound: usize,
-    /// Inbound connections that are still shaking hands.
+    /// Inbound connections that are still shaking hands; as many again for the networks of members.
     pub pending_inbound: usize,
     /// The same of one network (IPv4 /24, IPv6 /56).
     pub pending_inbound_per_network: usize,
@@ -92,7 +95,10 @@ pub(super) struct Admission {
     /// Blocked and paused peers.
     refused: BTreeSet<PeerId>,
     open: BTreeMap<ConnectionId, Connection>,
-    pending: BTreeMap<ConnectionId, IpAddr>,
+    /// Handshakes: their network, and whether it was a member's.
+    pending: BTreeMap<ConnectionId, (IpAddr, bool)>,
+    /// The network from which each member was last connected.
+    seen: BTreeMap<PeerId, IpAddr>,
 }
 
 impl Admission {
@@ -104,6 +110,7 @@ impl Admission {
             refused: BTreeSet::new(),
             open: BTreeMap::new(),
             pending: BTreeMap::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -129,6 +136,7 @@ impl Admission {
 
     /// Replaces the membership. Returns the connections that must close: of the wrong kind, or of refused peers.
     pub(super) fn set(&mut self, members: BTreeSet<PeerId>, refused: BTreeSet<PeerId>) -> Vec<(PeerId, ConnectionId)> {
+        self.seen.retain(|peer, _| members.contains(peer));
         self.members.set(members);
         self.refused = refused;
         let mut wrong = Vec::new();
@@ -142,13 +150,16 @@ impl Admission {
         wrong
     }
 
-    /// Counts an inbound connection that starts its handshake.
+    /// Counts an inbound connection that starts its handshake. Networks of members have places of their own, so that a flood of
+    /// half-open connections from elsewhere leaves them free.
     pub(super) fn start(&mut self, id: ConnectionId, network: IpAddr) -> Result<(), Denied> {
-        let same = self.pending.values().filter(|n| **n == network).count();
-        if self.pending.len() >= self.limits.pending_inbound || same >= self.limits.pending_inbound_per_network {
+        let known = self.seen.values().any(|n| *n == network);
+        let all = self.pending.values().filter(|(_, k)| *k == known).count();
+        let same = self.pending.values().filter(|(n, _)| *n == network).count();
+        if all >= self.limits.pending_inbound || same >= self.limits.pending_inbound_per_network {
             return Err(Denied::Full);
         }
-        self.pending.insert(id, network);
+        self.pending.insert(id, (network, known));
         Ok(())
     }
 
@@ -181,6 +192,9 @@ impl Admission {
             return Err(Denied::Full);
         }
         let evicted = if kind == Kind::Member { None } else { self.make_room(inbound)? };
+        if kind == Kind::Member {
+            self.seen.insert(peer, network);
+        }
         self.open.insert(id, Connection { peer, kind, inbound, network, since: now, closing: false });
         Ok((kind, evicted))
     }
@@ -327,11 +341,13 @@ mod tests {
     #[test]
     fn quotas_and_switches() {
         let now = Instant::now();
-        let mut t = table(small());
+        let mut t = table(ConnectionLimits { strangers_inbound: 9, ..small() });
         let peer = PeerId::random();
         assert!(t.admit(id(1), peer, false, net(1), now).is_ok());
         assert_eq!(t.admit(id(2), PeerId::random(), false, net(1), now), Err(Denied::Full), "outbound strangers");
-        assert!(t.admit(id(3), peer, true, net(1), now).is_ok());
+        for n in 1..limits::PER_STRANGER {
+            assert!(t.admit(id(20 + n), peer, true, net(1), now).is_ok());
+        }
         assert_eq!(t.admit(id(4), peer, true, net(1), now), Err(Denied::Full), "connections of one stranger");
         assert_eq!((t.start(id(5), net(1)), t.start(id(6), net(1))), (Ok(()), Ok(())));
         assert_eq!(t.start(id(7), net(1)), Err(Denied::Full), "handshakes of one network");
@@ -342,6 +358,21 @@ mod tests {
         let mut off = Admission::new(small(), false, Members::default());
         assert_eq!(off.admit(id(1), peer, true, net(1), now), Err(Denied::JoinOff));
         assert!(off.admit(id(2), peer, false, net(1), now).is_ok(), "own dials are not affected");
+    }
+
+    #[test]
+    fn networks_of_members_have_handshakes_of_their_own() {
+        let (mut t, now, member) = (table(small()), Instant::now(), PeerId::random());
+        t.set([member].into(), BTreeSet::new());
+        t.admit(id(1), member, true, net(9), now).unwrap();
+        t.end(id(1));
+        for n in 0..4 {
+            t.start(id(10 + n), net(n as u8 / 2)).unwrap();
+        }
+        assert_eq!(t.start(id(20), net(5)), Err(Denied::Full));
+        assert_eq!(t.start(id(21), net(9)), Ok(()), "the member comes back");
+        t.set(BTreeSet::new(), BTreeSet::new());
+        assert_eq!(t.start(id(22), net(9)), Err(Denied::Full), "no longer a member's");
     }
 
     #[test]

@@ -46,9 +46,9 @@ impl Links {
             link.closing = Some(reason);
         }
     }
-    /// Open connections that are not being closed.
-    pub(super) fn alive(&self) -> usize {
-        self.open.values().filter(|l| l.closing.is_none()).count()
+    /// Whether the peer has shown on every connection that it does not treat this node as a member.
+    pub(super) fn refuses_us(&self) -> bool {
+        self.open.values().all(|l| l.accepted == Some(false))
     }
 }
 
@@ -161,12 +161,7 @@ impl Task {
             self.book.connected(&name);
         }
         if let Some(dialled) = dialled {
-            let extra = dialled.is_once() && self.links.get(&peer).is_some_and(|l| l.alive() > 1);
             self.dialled(dialled, address.clone(), took);
-            if extra {
-                // Dialled by hand although connected: it has shown what it should.
-                self.close_link(peer, id, "checked");
-            }
         }
         if first {
             tracing::info!(peer = %name, %address, inbound, "member connected");

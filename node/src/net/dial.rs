@@ -115,7 +115,13 @@ pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> DialReason {
             None => error.source(),
         };
     }
-    DialReason::Handshake { message: last }
+    // Some of the library's errors pass over the system error they hold; its text still names the number.
+    let system = os_error(&last).map(std::io::Error::from_raw_os_error);
+    system.as_ref().and_then(io_reason).unwrap_or(DialReason::Handshake { message: last })
+}
+
+fn os_error(text: &str) -> Option<i32> {
+    text.rsplit_once("(os error ")?.1.strip_suffix(')')?.parse().ok()
 }
 
 fn io_reason(error: &std::io::Error) -> Option<DialReason> {
@@ -236,7 +242,7 @@ impl Book {
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<(PeerId, Vec<HostPort>)> {
         let mut due = Vec::new();
         for (peer, entry) in &mut self.peers {
-            if !entry.due.is_some_and(|at| at <= now) {
+            if entry.due.is_none_or(|at| at > now) {
                 continue;
             }
             entry.due = None;

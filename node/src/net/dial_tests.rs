@@ -124,6 +124,7 @@ fn errors_are_named_precisely() {
     assert_eq!(reason(&Error::from_raw_os_error(111)), DialReason::Refused);
     assert_eq!(reason(&wrapped(K::TimedOut.into())), DialReason::TimedOut);
     assert!(matches!(reason(&wrapped(Error::from_raw_os_error(113))), DialReason::Unreachable { .. }));
+    assert_eq!(reason(&Error::other("Connection refused (os error 111)")), DialReason::Refused);
     assert!(matches!(reason(&wrapped(K::UnexpectedEof.into())), DialReason::Handshake { .. }));
     assert_eq!(reason(&Error::other("odd")), DialReason::Handshake { message: "odd".into() });
     let shown =

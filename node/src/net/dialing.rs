@@ -32,6 +32,10 @@ pub(super) struct Job {
     failed: Vec<(HostPort, DialReason)>,
     /// Who waits for it; `None` for a dial of the schedule.
     reply: Option<Reply>,
+    /// Whether the peer was connected when the dial began: then it only checks an address. (Not whether it is by the end: when
+    /// two nodes dial each other at once, each would give up its own connection and none would be left.)
+    check: bool,
+    started: Instant,
 }
 
 /// A dial that the library carries out.
@@ -42,10 +46,6 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    /// Whether somebody asked for this dial.
-    pub(super) fn is_once(&self) -> bool {
-        self.job.reply.is_some()
-    }
     /// The configured address that a socket address stands for.
     pub(super) fn address_of(&self, seen: &HostPort) -> Option<HostPort> {
         seen.socket().and_then(|s| self.sockets.get(&s)).cloned()
@@ -73,12 +73,20 @@ impl Task {
     /// Starts the dials of the schedule that are due.
     pub(super) fn dial_due(&mut self) {
         for (peer, addrs) in self.book.take_due(Instant::now()) {
-            self.start_dial(Job { peer, addrs, failed: Vec::new(), reply: None });
+            self.start_dial(Job {
+                peer,
+                addrs,
+                failed: Vec::new(),
+                reply: None,
+                check: false,
+                started: Instant::now(),
+            });
         }
     }
 
     pub(super) fn dial_once(&mut self, peer: PeerId, addrs: Vec<HostPort>, reply: Reply) {
-        let waiting = self.dials.in_flight.values().filter(|d| d.is_once()).count() + self.dials.resolving.len();
+        let waiting =
+            self.dials.in_flight.values().filter(|d| d.job.reply.is_some()).count() + self.dials.resolving.len();
         let refused = if peer == self.local {
             Some(DialReason::OwnAddress)
         } else if waiting >= ONCE_MAX.saturating_add(self.targets.members.len()) {
@@ -90,7 +98,17 @@ impl Task {
             Some(reason) => {
                 let _ = reply.send(Err(DialFailure::all(&addrs, &reason)));
             }
-            None => self.start_dial(Job { peer, addrs, failed: Vec::new(), reply: Some(reply) }),
+            None => {
+                let check = addr::to_libp2p(&peer).is_some_and(|p| self.swarm.is_connected(&p));
+                self.start_dial(Job {
+                    peer,
+                    addrs,
+                    failed: Vec::new(),
+                    reply: Some(reply),
+                    check,
+                    started: Instant::now(),
+                });
+            }
         }
     }
 
@@ -123,21 +141,32 @@ impl Task {
             .build();
         let id = opts.connection_id();
         let in_flight = InFlight { job, sockets: resolved.sockets };
+        if in_flight.job.check {
+            self.swarm.behaviour_mut().members.check(id);
+        }
         match self.swarm.dial(opts) {
             Ok(()) => {
                 self.dials.in_flight.insert(id, in_flight);
             }
-            Err(error) => self.dial_error(in_flight, &error),
+            Err(error) => self.dial_error(id, in_flight, &error),
         }
     }
 
     pub(super) fn on_dial_error(&mut self, id: ConnectionId, error: &DialError) {
         if let Some(in_flight) = self.dials.take(id) {
-            self.dial_error(in_flight, error);
+            self.dial_error(id, in_flight, error);
         }
     }
 
-    fn dial_error(&mut self, in_flight: InFlight, error: &DialError) {
+    fn dial_error(&mut self, id: ConnectionId, in_flight: InFlight, error: &DialError) {
+        if let Some(proven) =
+            self.swarm.behaviour_mut().members.checked(id).and_then(|a| addr::socket(&a)).map(HostPort::from)
+        {
+            let address = in_flight.address_of(&proven).unwrap_or(proven);
+            let took = in_flight.job.started.elapsed();
+            self.dialled(in_flight, address, took);
+            return;
+        }
         let InFlight { mut job, sockets } = in_flight;
         let named = |addr: &Multiaddr| addr::socket(addr).and_then(|s| sockets.get(&s)).cloned();
         let everywhere =

@@ -5,7 +5,7 @@
 //! so every event is filtered by the kind recorded at admission. Never decides by anything but [`Admission`], and must be the
 //! first behaviour of the node: it is the only one that refuses, so that no other has counted a refused connection.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -28,12 +28,14 @@ pub(super) struct Gated<B> {
     admission: Admission,
     inner: B,
     closing: VecDeque<(PeerId, ConnectionId)>,
+    /// Dials that only prove a key, and the address at which they did.
+    checks: BTreeMap<ConnectionId, Option<Multiaddr>>,
     counters: Arc<Counters>,
 }
 
 impl<B: NetworkBehaviour> Gated<B> {
     pub(super) fn new(admission: Admission, inner: B, counters: Arc<Counters>) -> Self {
-        Self { admission, inner, closing: VecDeque::new(), counters }
+        Self { admission, inner, closing: VecDeque::new(), checks: BTreeMap::new(), counters }
     }
 
     /// The behaviour behind the gate.
@@ -57,6 +59,17 @@ impl<B: NetworkBehaviour> Gated<B> {
             self.admission.mark_closing(id);
             self.closing.push_back((peer, id));
         }
+    }
+
+    /// Announces a dial of a connected peer that only proves its key: no connection comes of it, so that nothing is ever sent
+    /// over one that is about to close.
+    pub(super) fn check(&mut self, id: ConnectionId) {
+        self.checks.insert(id, None);
+    }
+
+    /// Ends such a dial: the address at which the key was proven, if it was.
+    pub(super) fn checked(&mut self, id: ConnectionId) -> Option<Multiaddr> {
+        self.checks.remove(&id).flatten()
     }
 
     /// Closes strangers' connections that are too old.
@@ -95,6 +108,7 @@ impl<B: NetworkBehaviour> Gated<B> {
             Denied::OtherKind => self.counters.refused_other_kind.one(),
             Denied::JoinOff => self.counters.refused_join_off.one(),
             Denied::Full => self.counters.refused_full.one(),
+            Denied::Checked => {}
         }
         ConnectionDenied::new(denied)
     }
@@ -164,6 +178,11 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        if let Some(proven) = self.checks.get_mut(&id) {
+            // The library has compared the key by now.
+            *proven = Some(remote.clone());
+            return Err(self.deny(Denied::Checked));
+        }
         match self.admit(id, peer, false, remote)? {
             Kind::Member => {
                 self.inner.handle_established_outbound_connection(id, peer, remote, role, port_use).map(Either::Left)

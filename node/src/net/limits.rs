@@ -36,23 +36,23 @@ pub const RPC_STREAMS: usize = 24;
 /// Streams of the join protocol on one stranger's connection.
 pub const STRANGER_RPC_STREAMS: usize = 4;
 
-/// Artifact streams that one member may have open to this node.
-pub const BLOB_INBOUND_PER_PEER: usize = 32;
 /// Artifact streams that this node may have open to one member.
 pub const BLOB_OUTBOUND_PER_PEER: usize = 32;
+/// Artifact streams that one member may have open to this node: twice of what it opens, because it learns of an end first.
+pub const BLOB_INBOUND_PER_PEER: usize = 2 * BLOB_OUTBOUND_PER_PEER;
 /// Accepted artifact streams that nobody has taken yet.
 pub const BLOB_ACCEPT_QUEUE: usize = 64;
 /// yamux streams of a member's connection: all of the above, gossip and ping, with room.
-pub const MEMBER_STREAMS: usize = 160;
+pub const MEMBER_STREAMS: usize = 256;
 /// yamux streams of a stranger's connection; each may hold 256 KiB that nobody read.
-pub const STRANGER_STREAMS: usize = 6;
+pub const STRANGER_STREAMS: usize = 8;
 /// Inbound streams of one connection whose protocol is being negotiated.
 pub const NEGOTIATING_STREAMS: usize = 32;
 
 /// Connections to one member: two when both dial at once, and one more for each dial by hand.
 pub const PER_MEMBER: usize = 4;
-/// Connections to one stranger.
-pub const PER_STRANGER: usize = 2;
+/// Connections to one stranger, for the same reasons.
+pub const PER_STRANGER: usize = 4;
 /// Connections that strangers opened; the oldest makes room for the newest.
 pub const STRANGERS_INBOUND: usize = 32;
 /// Connections to strangers that this node opened (joining, checking an address).

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use verbund_protocol::ids::PeerId as Peer;
 
 use super::admission::Kind;
+use super::connections::Links;
 use super::rate::Bucket;
 use super::rpc::{self, Answer, Channel, Frame, Protocol, RequestError, Responder};
 use super::task::Task;
@@ -94,6 +95,8 @@ impl Task {
         let connected = addr::to_libp2p(peer).filter(|p| self.rpc(protocol).is_connected(p));
         let refused = match &connected {
             None => Some(RequestError::NotConnected),
+            // Asking again and again would only exhaust the few streams that a stranger has there.
+            Some(peer) if protocol == Protocol::Sync && self.refuses_us(peer) => Some(RequestError::Unsupported),
             Some(peer) if !self.requests.may_ask(peer) => Some(RequestError::Busy),
             Some(_) => None,
         };
@@ -106,6 +109,11 @@ impl Task {
                 let _ = reply.send(Err(refused.unwrap_or(RequestError::NotConnected)));
             }
         }
+    }
+
+    /// Whether a peer that is a member here treats this node as a stranger.
+    pub(super) fn refuses_us(&self, peer: &PeerId) -> bool {
+        self.links.get(peer).is_some_and(Links::refuses_us)
     }
 
     pub(super) fn on_rpc(&mut self, protocol: Protocol, event: rpc::Event) {

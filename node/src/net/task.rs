@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance};
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{ListenError, SwarmEvent};
 use libp2p::{PeerId, Swarm};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
@@ -99,6 +99,10 @@ impl Task {
     pub(super) async fn run(mut self) {
         let events = self.channels.events.clone();
         loop {
+            // First of all: a dial or a connection must not be judged by a membership that has just been replaced.
+            if self.channels.targets.has_changed().unwrap_or(false) {
+                self.apply_targets();
+            }
             let timer = self.next_timer();
             tokio::select! {
                 () = self.channels.cancel.cancelled() => break,
@@ -175,6 +179,9 @@ impl Task {
             Command::Report(id, verdict) => self.report(&id, verdict),
             Command::Request { peer, protocol, bytes, reply } => self.send_request(&peer, protocol, bytes, reply),
             Command::OpenBlob { peer, reply } => match addr::to_libp2p(&peer) {
+                Some(peer) if self.refuses_us(&peer) => {
+                    let _ = reply.send(Err(super::StreamError::Unsupported));
+                }
                 Some(peer) => self.swarm.behaviour_mut().members.inner_mut().blobs.open(peer, reply),
                 None => {
                     let _ = reply.send(Err(super::StreamError::NotConnected));
@@ -231,7 +238,10 @@ impl Task {
                 self.on_dial_error(connection_id, &error)
             }
             SwarmEvent::IncomingConnectionError { error, send_back_addr, .. } => {
-                self.counters.handshakes_failed.one();
+                // Refusals of the gate are counted there, by their reason.
+                if !matches!(error, ListenError::Denied { .. }) {
+                    self.counters.handshakes_failed.one();
+                }
                 tracing::debug!(from = %send_back_addr, %error, "inbound connection refused");
             }
             SwarmEvent::NewListenAddr { listener_id, address } => self.on_listening(listener_id, &address),

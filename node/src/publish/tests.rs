@@ -241,14 +241,10 @@ fn a_proposal_is_complete_but_for_what_people_know() {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     let derived = |text: &str, scanned: &Scanned| -> Result<Derived, Vec<Problem>> {
-        derive(Inputs {
-            process: Source { file: PROCESS_FILE, text },
-            defaults: scanned.defaults.as_ref().map(|d| Source { file: &d.name, text: &d.text }),
-            folder: &scanned.folder,
-            published: &Published::default(),
-            charter: &CharterDefaults { license: Some("EUPL-1.2".into()), terms: None },
-            context: Context::default(),
-        })
+        let process = TextFile { name: PROCESS_FILE.into(), text: text.into() };
+        let (defaults, folder) = (scanned.defaults.clone(), scanned.folder.clone());
+        let charter = CharterDefaults { license: Some("EUPL-1.2".into()), terms: None };
+        Submission { process, defaults, folder }.complete(&Published::default(), &charter, Context::default())
     };
     let problems = derived(&text, &scan(&root).unwrap()).unwrap_err();
     let open: Vec<_> = problems.iter().map(|p| (p.code, p.key.as_deref().unwrap_or_default())).collect();

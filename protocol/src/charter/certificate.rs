@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::rules::{Charter, RuleError};
-use crate::documents::{Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, Standing, VoteKind, Writer};
+use crate::codec::bounded;
+use crate::documents::{
+    Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, Standing, VoteKind, Writer,
+};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::identity::{IdentityError, VerifiedIdentity};
 use crate::ids::{FederationId, MemberId, PeerId, Sha256};
 use crate::keys::SecretKey;
-use crate::limits::CERTIFICATE_PARTS_MAX;
+use crate::limits::{CERTIFICATE_PARTS_MAX, LEAF_MAX_BYTES};
 
 /// Why a certified charter was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +57,14 @@ pub enum CertificateError {
         /// Whose.
         member: MemberId,
     },
+    /// Two members list one node key. A node speaks for one member: its log, votes and cosignatures have one owner.
+    #[error("node {node} of {member} is a node of another member too")]
+    NodeTwice {
+        /// The later one by id.
+        member: MemberId,
+        /// The node.
+        node: PeerId,
+    },
     /// Too few members approved.
     #[error("{got} of {needed} approvals")]
     Approvals {
@@ -79,14 +90,19 @@ pub enum CertificateError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct CharterBundle {
     /// The charter's payload.
+    #[serde(deserialize_with = "bounded::blob::<_, LEAF_MAX_BYTES>")]
     pub payload: Vec<u8>,
     /// Identities, each after its predecessor.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub identities: Vec<Vec<u8>>,
     /// Writers, each after its predecessor.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub writers: Vec<Vec<u8>>,
     /// Approvals of the change.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub approvals: Vec<Vec<u8>>,
     /// Precommits of one round.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub precommits: Vec<Vec<u8>>,
 }
 
@@ -139,6 +155,10 @@ impl VerifiedWriter {
         }
         if writer.closes.is_some_and(|end| Some(end.log) != before.map(|b| b.writer.peer)) {
             return refuse("closes another log than its predecessor's");
+        }
+        if before.is_some_and(|b| b.writer.peer == writer.peer) {
+            // The log of a node has one name: the new log would be the one that this writer closes.
+            return refuse("names the node whose log it closes");
         }
         if !identity.identity.has_node(&writer.peer) {
             return refuse("its node is not among the identity's nodes");
@@ -341,12 +361,27 @@ fn approvals(
             && approval.base_version == prev.map_or(0, |p| p.charter.version)
             && Some(&approval.change) == change.as_ref()
             && voters.contains(&approval.member);
-        let identity = known.identities.get(&approval.member);
-        if fits && identity.is_some_and(|i| i.identity.roles.approver.signed(&envelope)) {
+        if fits && !members.contains(&approval.member) && approved_by(prev, known, &approval.member, &envelope) {
             members.insert(approval.member);
         }
     }
     Ok(members.len())
+}
+
+/// Whether the approver threshold of the identity that is pinned, or of the newest in the certificate, signed. The pinned one
+/// counts on beside a newer one: a certificate without the newer one could count it too, and rotations cross votes on their way.
+fn approved_by(prev: Option<&Certified>, known: &Known, member: &MemberId, envelope: &Envelope) -> bool {
+    let pinned = prev.and_then(|p| p.identities.get(member));
+    let newest = known.identities.get(member);
+    pinned.into_iter().chain(newest).any(|i| i.identity.roles.approver.signed(envelope))
+}
+
+/// Whether `node` is the writer of `member` that is pinned, or the newest in the certificate: a new writer's votes and its
+/// predecessor's are votes of one member.
+fn writes_for(prev: Option<&Certified>, known: &Known, member: &MemberId, node: PeerId) -> bool {
+    let pinned = prev.and_then(|p| p.writers.get(member));
+    let newest = known.writers.get(member);
+    pinned.into_iter().chain(newest).any(|w| w.writer.peer == node)
 }
 
 fn precommits(
@@ -357,8 +392,8 @@ fn precommits(
     known: &Known,
     voters: &BTreeSet<MemberId>,
 ) -> Result<usize, CertificateError> {
-    let mut members = BTreeSet::new();
-    let mut round = None;
+    // By round, so that no other message decides which of them count together.
+    let mut rounds: BTreeMap<u32, BTreeSet<MemberId>> = BTreeMap::new();
     for bytes in &bundle.precommits {
         let envelope = Envelope::parse(bytes)?;
         let vote = Ordering::open(&envelope)?;
@@ -367,19 +402,18 @@ fn precommits(
             && vote.federation == prev.map(|p| p.federation)
             && vote.prev == prev.map(|p| p.hash)
             && vote.value == Some(hash)
-            && *round.get_or_insert(vote.round) == vote.round
             && voters.contains(&vote.member);
-        let writer = known.writers.get(&vote.member).map(|w| w.writer.peer);
-        if fits && writer == Some(vote.writer) && envelope.signed_by(&vote.writer.key()) {
-            members.insert(vote.member);
+        if fits && writes_for(prev, known, &vote.member, vote.writer) && envelope.signed_by(&vote.writer.key()) {
+            rounds.entry(vote.round).or_default().insert(vote.member);
         }
     }
-    Ok(members.len())
+    Ok(rounds.values().map(BTreeSet::len).max().unwrap_or(0))
 }
 
 fn pin(charter: Charter, hash: Sha256, federation: FederationId, known: &Known) -> Result<Certified, CertificateError> {
     let mut identities = BTreeMap::new();
     let mut writers = BTreeMap::new();
+    let mut nodes = BTreeSet::new();
     for m in &charter.members {
         let member = m.member;
         let identity = known.seen_identities.get(&m.identity).filter(|i| i.member == member);
@@ -388,6 +422,9 @@ fn pin(charter: Charter, hash: Sha256, federation: FederationId, known: &Known) 
         let writer = writer.ok_or(CertificateError::NotPinned { what: "writer", member })?;
         if !identity.identity.has_node(&writer.writer.peer) {
             return Err(CertificateError::Writer { member, why: "its node is not among the identity's nodes" });
+        }
+        if let Some(node) = identity.identity.roles.nodes.iter().find(|node| !nodes.insert(**node)) {
+            return Err(CertificateError::NodeTwice { member, node: PeerId(*node) });
         }
         identities.insert(member, identity.clone());
         writers.insert(member, writer.clone());

@@ -6,3 +6,5 @@
 pub mod certificate;
 pub mod order;
 pub mod rules;
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,14 @@
 //!
 //! Owns the driving of [`crate::charter::order`]: its messages are signed, stored and sent here, its questions answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
 use super::api::{EventKind, Fault, Problem};
 use crate::charter::certificate::{Certified, CharterBundle};
 use crate::charter::order::{Input as OrderInput, Message, Order, Output, TimeoutKind};
-use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing};
+use crate::charter::rules::Charter;
+use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind};
 use crate::envelope::Envelope;
 use crate::identity::{Identity, fingerprint};
 use crate::ids::{MemberId, Sha256};
@@ -19,15 +20,23 @@ use crate::wire::Gossip;
 
 /// Payloads of proposals kept at a height: what the machine keeps per round, over a few rounds.
 const PROPOSALS_MAX: usize = 64;
-/// Approvals kept for one base version: each voting member for a few changes.
-const APPROVALS_MAX: usize = 1_024;
+/// Approvals of one member kept for one base version, so that no member can keep those of others out.
+const APPROVALS_PER_MEMBER_MAX: usize = 32;
+/// Approvals kept for one base version.
+const APPROVALS_MAX: usize = crate::limits::MEMBERS_MAX * APPROVALS_PER_MEMBER_MAX;
+/// After a new message others are polled faster for this long, in milliseconds: gossip may be lost, and rounds are short.
+const HURRY_MS: u64 = 120_000;
 
 /// The agreement at the height after the newest charter.
 #[derive(Debug, Default)]
 pub struct Agree {
     order: Option<Order>,
-    /// Proposed charters by payload hash, without precommits.
+    /// What this member would propose now.
+    candidate: Option<(Sha256, CharterBundle)>,
+    /// Charters that somebody proposed, by payload hash, without precommits. Each was checked by itself.
     proposals: BTreeMap<Sha256, CharterBundle>,
+    /// When something new was last said at this height.
+    news_ms: Option<u64>,
     /// Signed messages as they came.
     signed: BTreeMap<Message, OrderingBundle>,
     timers: Vec<(u64, TimeoutKind, u32)>,
@@ -107,9 +116,13 @@ pub fn take_approval(cx: &mut Cx<'_>, envelope: &Envelope) -> Result<bool, Resul
     if cx.view.get(Table::Documents, &row).map_err(Err)?.is_some() {
         return Ok(false);
     }
-    let held = cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX);
-    if held.map_err(Err)?.len() >= APPROVALS_MAX {
-        return Err(Ok(Fault::new("too_many_approvals", "more approvals than are kept")));
+    let held = cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX).map_err(Err)?;
+    if held.len() >= APPROVALS_PER_MEMBER_MAX {
+        let by = |bytes: &[u8]| Envelope::parse(bytes).ok().and_then(|e| Approval::open(&e).ok()).map(|a| a.member);
+        let own = held.iter().filter(|(_, bytes)| by(bytes) == Some(approval.member)).count();
+        if own >= APPROVALS_PER_MEMBER_MAX {
+            return Err(Ok(Fault::new("too_many_approvals", "more approvals of one member than are kept")));
+        }
     }
     cx.record(Record::Document(envelope.bytes().to_vec()));
     Ok(true)
@@ -158,6 +171,26 @@ impl Agree {
         self.timers.iter().map(|(due, _, _)| *due).min()
     }
 
+    /// Whether members are agreeing just now.
+    pub fn hurries(&self, now_ms: u64) -> bool {
+        self.news_ms.is_some_and(|at| now_ms.saturating_sub(at) < HURRY_MS)
+    }
+
+    /// Signed messages of the height, newest round first, as many as fit into `max_bytes`.
+    pub fn bundles(&self, max_bytes: usize) -> Vec<OrderingBundle> {
+        let Some(order) = &self.order else { return Vec::new() };
+        let mut messages = order.messages();
+        messages.sort_by_key(|m| (std::cmp::Reverse(m.round), m.kind, m.member));
+        let mut bytes = 0;
+        let fits = |bundle: &&OrderingBundle| {
+            let parts = [&bundle.approvals, &bundle.identities, &bundle.writers];
+            bytes += bundle.message.len() + bundle.payload.as_ref().map_or(0, Vec::len) + 64;
+            bytes += parts.into_iter().flatten().map(|part| part.len() + 8).sum::<usize>();
+            bytes <= max_bytes
+        };
+        messages.iter().filter_map(|m| self.signed.get(m)).take_while(fits).cloned().collect()
+    }
+
     /// Follows the charter and the approvals: a new height, a new candidate, new verdicts.
     ///
     /// # Errors
@@ -174,10 +207,15 @@ impl Agree {
             self.feed(cx, OrderInput::MaySign(true));
         }
         let candidate = self.candidate(cx, &charter)?;
-        self.feed(cx, OrderInput::Eligible { value: candidate });
+        let value = candidate.as_ref().map(|(value, _)| *value);
+        if value.is_some() && value != self.candidate.as_ref().map(|(value, _)| *value) {
+            self.news_ms = Some(cx.now.mono_ms);
+        }
+        self.candidate = candidate;
+        self.feed(cx, OrderInput::Eligible { value });
         // What was not valid for want of an approval or an entry may be now.
         for value in self.proposals.keys().copied().collect::<Vec<_>>() {
-            let valid = self.is_valid(cx, &charter, &value)?;
+            let valid = self.is_valid(cx, &value)?;
             if valid {
                 self.feed(cx, OrderInput::Valid { value, valid });
             }
@@ -200,29 +238,34 @@ impl Agree {
         Ok(())
     }
 
-    /// The eligible change with the smallest hash, as a proposal.
-    fn candidate(&mut self, cx: &Cx<'_>, charter: &Certified) -> Result<Option<Sha256>, RowsError> {
+    /// The first eligible change, as a proposal. One that was checked before is not checked again.
+    fn candidate(&self, cx: &Cx<'_>, charter: &Certified) -> Result<Option<(Sha256, CharterBundle)>, RowsError> {
         for (change, approvals) in eligible_changes(cx)? {
-            if let Some(bundle) = proposal(cx, charter, &change, approvals)?
-                && charter.proposal(&bundle).is_ok()
-            {
-                let value = bundle.hash();
-                self.proposals.insert(value, bundle);
-                return Ok(Some(value));
+            let Some(bundle) = proposal(cx, charter, &change, approvals)? else { continue };
+            let value = bundle.hash();
+            if self.payload(&value).is_some() || charter.proposal(&bundle).is_ok() {
+                return Ok(Some((value, bundle)));
             }
         }
         Ok(None)
     }
 
-    fn is_valid(&self, cx: &Cx<'_>, charter: &Certified, value: &Sha256) -> Result<bool, RowsError> {
-        let Some(bundle) = self.proposals.get(value) else { return Ok(false) };
-        let Ok(next) = charter.proposal(bundle) else { return Ok(false) };
-        for stop in &next.charter.stops {
+    /// The proposed charter with this hash.
+    fn payload(&self, value: &Sha256) -> Option<&CharterBundle> {
+        let own = self.candidate.as_ref().filter(|(hash, _)| hash == value).map(|(_, bundle)| bundle);
+        own.or_else(|| self.proposals.get(value))
+    }
+
+    /// Whether this member may vote for a proposal. What it says by itself was checked when it came.
+    fn is_valid(&self, cx: &Cx<'_>, value: &Sha256) -> Result<bool, RowsError> {
+        let Some(bundle) = self.payload(value) else { return Ok(false) };
+        let Ok(next) = Charter::parse(&bundle.payload) else { return Ok(false) };
+        for stop in &next.stops {
             // SPEC: prevote an expulsion only when all below the stop is held, and it cuts off nothing that was cosigned here.
             let row = state::log(cx.view, &stop.log)?;
             let held = match &row {
                 Some(row) if stop.size > 0 => crate::view::judge::root_matches(row, cx.view, stop.size, stop.root)?,
-                _ => stop.size == 0,
+                _ => stop.size == 0 && stop.root == crate::log::tree::empty_root(),
             };
             let cosigned: Option<CosignedRow> =
                 state::get(cx.view, Table::Promises, &key::cosigned(&stop.log, &cx.own.node.peer()))?;
@@ -251,15 +294,21 @@ impl Agree {
         if vote.height != charter.charter.version + 1 {
             return Ok(false);
         }
-        let known = self.signed.contains_key(&plain(&vote));
-        let brings = bundle.payload.is_some() && vote.value.is_some_and(|v| !self.proposals.contains_key(&v));
-        if known && !brings {
+        if self.signed.contains_key(&plain(&vote)) {
             return Ok(false);
         }
         let message = self.remember(cx, &charter, bundle.clone()).map_err(Ok)?;
+        // It stands before what follows from it, also in the journal.
+        let place = cx.records.len();
         cx.record(Record::Ordering(bundle));
-        self.feed(cx, OrderInput::Received(message));
-        Ok(!known)
+        if self.feed(cx, OrderInput::Received(message)).contains(&message) {
+            // Not taken, so not kept: a member must not be able to fill the journal with votes for rounds far away.
+            cx.records.remove(place);
+            self.signed.remove(&message);
+            return Ok(false);
+        }
+        self.news_ms = Some(cx.now.mono_ms);
+        Ok(true)
     }
 
     /// Checks a message and keeps it with what came with it.
@@ -274,7 +323,11 @@ impl Agree {
         if writer != Some(vote.writer) || !envelope.signed_by(&vote.writer.key()) {
             return Err(fault("not signed by the writer of its member"));
         }
-        if let (Some(payload), Some(value)) = (&bundle.payload, vote.value) {
+        if vote.kind == VoteKind::Proposal
+            && let Some(value) = vote.value
+            && self.payload(&value).is_none()
+        {
+            let Some(payload) = &bundle.payload else { return Err(fault("a proposal without its payload")) };
             if Sha256::of(payload) != value {
                 return Err(fault("the payload is not that of the value"));
             }
@@ -286,13 +339,26 @@ impl Agree {
                 precommits: Vec::new(),
             };
             // A bad proposal is simply not voted for; only a good one replaces what is held.
-            if self.proposals.len() < PROPOSALS_MAX && charter.proposal(&proposal).is_ok() {
-                self.proposals.insert(value, proposal);
+            if charter.proposal(&proposal).is_ok() {
+                self.keep(value, proposal);
             }
         }
         let message = plain(&vote);
         self.signed.insert(message, bundle);
         Ok(message)
+    }
+
+    /// Keeps a proposal; those that no message speaks of any more make room.
+    fn keep(&mut self, value: Sha256, proposal: CharterBundle) {
+        if self.proposals.len() >= PROPOSALS_MAX
+            && let Some(order) = &self.order
+        {
+            let used: BTreeSet<Sha256> = order.messages().iter().filter_map(|m| m.value).collect();
+            self.proposals.retain(|value, _| used.contains(value));
+        }
+        if self.proposals.len() < PROPOSALS_MAX {
+            self.proposals.insert(value, proposal);
+        }
     }
 
     /// Lets due timers go off.
@@ -306,10 +372,12 @@ impl Agree {
         }
     }
 
-    fn feed(&mut self, cx: &mut Cx<'_>, input: OrderInput) {
+    /// Gives the machine an input and does what it says. Returns the messages that it did not take.
+    fn feed(&mut self, cx: &mut Cx<'_>, input: OrderInput) -> Vec<Message> {
         let mut inputs = vec![input];
+        let mut refused = Vec::new();
         while let Some(input) = inputs.pop() {
-            let Some(order) = &mut self.order else { return };
+            let Some(order) = &mut self.order else { break };
             for output in order.handle(input) {
                 match output {
                     Output::Send(message) => self.send(cx, message),
@@ -317,10 +385,8 @@ impl Agree {
                         self.timers.push((cx.now.mono_ms + delay_ms, kind, round));
                     }
                     Output::Check { value } => {
-                        let charter = cx.charter.clone();
-                        let valid = charter.is_some_and(|c| self.is_valid(cx, &c, &value).unwrap_or(false));
-                        if valid {
-                            inputs.push(OrderInput::Valid { value, valid });
+                        if self.is_valid(cx, &value).unwrap_or(false) {
+                            inputs.push(OrderInput::Valid { value, valid: true });
                         }
                     }
                     Output::Decide { value, precommits, .. } => self.decide(cx, value, &precommits),
@@ -328,15 +394,26 @@ impl Agree {
                         let text = format!("{first:?} and {second:?}");
                         cx.event(EventKind::Equivocated { member: first.member, text });
                     }
-                    Output::Entered { .. } | Output::Locked { .. } | Output::Refused { .. } => {}
+                    Output::Refused { message, .. } => refused.push(message),
+                    Output::Entered { .. } | Output::Locked { .. } => {}
                 }
             }
         }
+        refused
     }
 
     /// Signs an own message, keeps it, and sends it with what its receivers need.
     fn send(&mut self, cx: &mut Cx<'_>, message: Message) {
         let Some(charter) = cx.charter.clone() else { return };
+        if message.kind == VoteKind::Proposal
+            && let Some((value, bundle)) = &self.candidate
+            && message.value == Some(*value)
+        {
+            // The candidate may change; what was proposed stays.
+            let (value, bundle) = (*value, bundle.clone());
+            self.keep(value, bundle);
+        }
+        self.news_ms = Some(cx.now.mono_ms);
         let bundle = match self.signed.get(&message) {
             Some(bundle) => bundle.clone(),
             None => {
@@ -362,13 +439,19 @@ impl Agree {
         if let Some(order) = &self.order {
             bundles.extend(order.evidence_for(&message).iter().filter_map(|m| self.signed.get(m).cloned()));
         }
-        cx.gossip(Gossip::Ordering(bundles));
+        let whole = crate::wire::encode(cx.federation, Gossip::Ordering(bundles.clone()));
+        if whole.is_ok_and(|bytes| bytes.len() <= crate::limits::GOSSIP_MAX_BYTES) {
+            cx.gossip(Gossip::Ordering(bundles));
+        } else {
+            // Piece by piece; what is too long by itself is polled for.
+            bundles.into_iter().rev().for_each(|bundle| cx.gossip(Gossip::Ordering(vec![bundle])));
+        }
     }
 
     fn bundle(&self, message: &Message, bytes: Vec<u8>) -> OrderingBundle {
         let mut bundle = OrderingBundle { message: bytes, ..OrderingBundle::default() };
-        if message.kind == crate::documents::VoteKind::Proposal
-            && let Some(proposal) = message.value.and_then(|value| self.proposals.get(&value))
+        if message.kind == VoteKind::Proposal
+            && let Some(proposal) = message.value.and_then(|value| self.payload(&value))
         {
             bundle.payload = Some(proposal.payload.clone());
             bundle.approvals = proposal.approvals.clone();
@@ -380,7 +463,9 @@ impl Agree {
 
     fn decide(&mut self, cx: &mut Cx<'_>, value: Sha256, precommits: &[Message]) {
         let Some(charter) = cx.charter.clone() else { return };
-        let Some(mut bundle) = self.proposals.get(&value).cloned() else { return };
+        // Only what is valid here is decided here, and only what is at hand is valid; a charter that others have decided on
+        // without this node is fetched from them as soon as they name its version.
+        let Some(mut bundle) = self.payload(&value).cloned() else { return };
         bundle.precommits = precommits.iter().filter_map(|m| self.signed.get(m).map(|b| b.message.clone())).collect();
         // What cannot be certified here is fetched from those who can.
         if let Ok(next) = charter.next(&bundle) {

@@ -1,7 +1,11 @@
 //! One input, carried to the parts that it concerns, and what follows in the others.
 
+use std::collections::BTreeMap;
+
 use super::api::{Command, Effect, EventKind, Fault, Input, Problem, Reply};
+use super::outreach::Outreach;
 use super::peers::Peers;
+use super::standing::Standing;
 use super::{Cx, agree, join, logs, own, replicate, serve, start, sync};
 use crate::documents::{Change, Kind};
 use crate::envelope::Envelope;
@@ -22,28 +26,40 @@ pub struct Parts<'a> {
     pub own_log: &'a mut own::OwnLog,
     pub replicate: &'a mut replicate::Replicate,
     pub join: &'a mut join::Join,
+    pub standing: &'a mut Standing,
+    pub outreach: &'a mut Outreach,
     pub dirty: &'a mut bool,
 }
 
 /// `Ok`, the sender's fault, or a fault of this node.
 type Taken<T> = Result<T, Result<Fault, RowsError>>;
 
+/// Takes one of many parts of an answer: a part that is wrong does not keep the others out.
+fn one_by_one(cx: &mut Cx<'_>, peer: PeerId, take: impl FnOnce(&mut Cx<'_>) -> Taken<()>) -> Taken<()> {
+    match take(cx) {
+        Err(Ok(fault)) => {
+            cx.refuse(Some(peer), fault.reason, fault.text);
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 impl Parts<'_> {
-    /// Handles one input. New own addresses are handed back, since they belong to the core itself.
-    pub fn handle(&mut self, cx: &mut Cx<'_>, input: Input) -> Result<Option<Vec<String>>, RowsError> {
+    /// Handles one input, and what follows from it where that can be told already.
+    pub fn handle(&mut self, cx: &mut Cx<'_>, input: Input) -> Result<(), RowsError> {
         match input {
             Input::Tick => self.tick(cx)?,
-            Input::Applied => self.applied(cx)?,
-            Input::Addresses(addresses) => {
-                *self.dirty = true;
-                return Ok(Some(addresses));
-            }
+            Input::Applied => {}
+            // The core has taken them over.
+            Input::Addresses(_) => *self.dirty = true,
             Input::Connected(peer) => {
                 self.peers.up(cx.now.mono_ms, peer);
-                self.replicate.offered(&peer);
-                sync::poll(cx, self.peers);
-                self.start.tick(cx, self.peers)?;
-                self.announce_self(cx)?;
+                self.replicate.offered(self.peers, &peer);
+                sync::poll(cx, self.peers, false);
+                self.recover(cx)?;
+                self.replicate.announce_soon(cx);
+                *self.dirty = true;
             }
             Input::Disconnected(peer) => self.peers.down(cx.now.mono_ms, &peer),
             Input::Gossip { id, from, bytes } => self.gossip(cx, id, from, &bytes)?,
@@ -51,8 +67,12 @@ impl Parts<'_> {
             Input::Answer { tag, result } => self.answer(cx, tag, result)?,
             Input::JoinRequest { id, from, bytes } => self.join_request(cx, id, from, &bytes)?,
             Input::JoinAnswer { result } => {
-                self.join.answer(cx, result)?;
-                self.join.tick(cx)?;
+                if self.outreach.waits() {
+                    self.outreach.answer(cx, result)?;
+                } else {
+                    self.join.answer(cx, result)?;
+                    self.join.tick(cx)?;
+                }
             }
             Input::Command { id, command } => {
                 let result = match self.command(cx, command) {
@@ -66,37 +86,39 @@ impl Parts<'_> {
             Input::Manifest { tag, files } => self.replicate.manifest(cx, self.peers, tag, files),
             Input::Lost(artifact) => self.replicate.lost(cx, artifact)?,
         }
-        Ok(None)
+        // With records of its own the step ends here: what follows from them is told when they are part of the view.
+        while cx.records.is_empty() && std::mem::take(self.dirty) {
+            self.follow(cx)?;
+        }
+        Ok(())
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
-        sync::poll(cx, self.peers);
-        if self.start.tick(cx, self.peers)? {
-            self.recovered(cx)?;
-            return Ok(());
-        }
+        sync::poll(cx, self.peers, self.agree.hurries(cx.now.mono_ms));
+        self.recover(cx)?;
         self.join.tick(cx)?;
         self.agree.tick(cx);
         if self.start.done() {
             self.own_log.tick(cx)?;
         }
-        self.replicate.work(cx, self.peers)
+        self.replicate.work(cx, self.peers, self.standing)
     }
 
-    fn recovered(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
-        *self.dirty = true;
-        start::cosign_all(cx)
+    /// Goes on with the start rule; what the node may do then, it does when all that it was told is part of the view.
+    fn recover(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
+        if self.start.tick(cx, self.peers)? {
+            *self.dirty = true;
+        }
+        Ok(())
     }
 
     /// What follows from records that are part of the view now.
-    fn applied(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
-        if !std::mem::take(self.dirty) {
-            return Ok(());
+    fn follow(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
+        self.start.tick(cx, self.peers)?;
+        if self.standing.take_gate() {
+            self.gate(cx)?;
         }
-        self.gate(cx)?;
-        if self.start.tick(cx, self.peers)? {
-            return self.recovered(cx);
-        }
+        self.announce_self(cx)?;
         let may_sign = self.start.done();
         if may_sign && self.own_log.maintain(cx)? {
             return Ok(());
@@ -106,24 +128,18 @@ impl Parts<'_> {
             start::cosign_all(cx)?;
         }
         for peer in self.peers.connected() {
-            sync::compare(cx, self.peers, peer, !may_sign)?;
+            sync::compare(cx, self.peers, self.standing, peer, !may_sign)?;
         }
         self.forked(cx)?;
         self.join.tick(cx)?;
-        self.replicate.work(cx, self.peers)
+        self.replicate.work(cx, self.peers, self.standing)
     }
 
-    /// A forked log of which another branch was witnessed is fetched anew along that branch.
+    /// A log of which another branch is held than the one that counts is fetched anew.
     fn forked(&self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
         for (log, row) in state::logs(cx.view)? {
-            let Some((size, root)) = row.witnessed.filter(|_| row.closed.forked) else { continue };
-            let fits = if size <= row.size() {
-                crate::view::judge::root_matches(&row, cx.view, size, root)?
-            } else {
-                // Held entries up to here may be of either branch; only a whole fetch tells.
-                row.note_size == 0 || row.size() == 0
-            };
-            if !fits && row.size() > 0 && log != cx.own.node.peer() {
+            let Some((size, root)) = row.end_head().filter(|(size, _)| *size <= row.size()) else { continue };
+            if size > 0 && !crate::view::judge::root_matches(&row, cx.view, size, root)? {
                 cx.record(Record::Reset { log });
             }
         }
@@ -131,28 +147,18 @@ impl Parts<'_> {
     }
 
     /// Tells the network whom to let in and keep connected.
-    fn gate(&self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
+    fn gate(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
         let Some(charter) = cx.charter.clone() else { return Ok(()) };
+        let members = serve::members_nodes(&charter);
+        self.peers.keep_only(&members);
         if !cx.is_member() {
-            cx.effect(Effect::Gate(std::collections::BTreeMap::new()));
+            cx.effect(Effect::Gate(BTreeMap::new()));
             return Ok(());
         }
-        let mut gate: std::collections::BTreeMap<PeerId, Vec<String>> = std::collections::BTreeMap::new();
-        for identity in charter.identities.values() {
-            for node in &identity.identity.roles.nodes {
-                gate.insert(PeerId(*node), Vec::new());
-            }
-        }
+        let mut gate: BTreeMap<PeerId, Vec<String>> = members.into_iter().map(|peer| (peer, Vec::new())).collect();
         gate.remove(&cx.own.node.peer());
-        for bytes in serve::documents(cx.view, b"n")? {
-            let info = Envelope::parse(&bytes).ok().and_then(|e| {
-                <crate::documents::NodeInfo as crate::documents::Document>::open(&e).ok()
-            });
-            if let Some(info) = info
-                && let Some(addresses) = gate.get_mut(&info.peer)
-            {
-                addresses.extend(info.addresses);
-            }
+        for (peer, addresses) in &mut gate {
+            addresses.extend(join::info_of(cx, peer)?.map(|info| info.addresses).unwrap_or_default());
         }
         let notes: Vec<crate::record::PeerNote> = state::list(cx.view, Table::Peers, b"", 4_096)?;
         for note in notes {
@@ -170,21 +176,17 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// A newly connected member is told how this node can be reached and what it holds.
+    /// Members are told how this node can be reached, whenever that has changed.
     fn announce_self(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
-        let me = cx.own.node.peer();
-        let held = cx.view.get(Table::Documents, &state::key::node_info(&me))?;
-        let held = held.and_then(|b| Envelope::parse(&b).ok()).and_then(|e| {
-            <crate::documents::NodeInfo as crate::documents::Document>::open(&e).ok()
-        });
+        if !cx.is_member() || cx.own.addresses.is_empty() {
+            return Ok(());
+        }
+        let held = join::info_of(cx, &cx.own.node.peer())?;
         let same = held.is_some_and(|h| h.addresses == cx.own.addresses && h.software == cx.own.software);
-        if !same && !cx.own.addresses.is_empty()
-            && let Some(info) = join::own_info(cx)
-        {
+        if !same && let Some(info) = join::own_info(cx)? {
             cx.record(Record::Document(info.clone()));
             cx.gossip(Gossip::Document(info));
         }
-        self.replicate.announce_soon(cx);
         Ok(())
     }
 
@@ -220,8 +222,8 @@ impl Parts<'_> {
             }
             Gossip::Cosigned { log, size, root, cosignature } => {
                 let before = cx.records.len();
-                logs::take_cosignature(cx, self.peers, Promise { log, size, root, cosignature })?;
-                Ok(cx.records.len() > before || cosignature.peer == log)
+                let news = logs::take_cosignature(cx, self.peers, Promise { log, size, root, cosignature })?;
+                Ok(news || cx.records.len() > before)
             }
             Gossip::Document(bytes) => {
                 let envelope = Envelope::parse(&bytes).map_err(|e| Ok(Fault::new("bad_document", e.to_string())))?;
@@ -266,9 +268,9 @@ impl Parts<'_> {
             return Err(Ok(Fault::new("bad_holdings", "a statement of holdings that is not signed by its node")));
         }
         self.peers.holdings.insert(peer, signed);
-        self.replicate.offered(&peer);
+        self.replicate.offered(self.peers, &peer);
         cx.event(EventKind::HoldingsChanged { peer });
-        self.replicate.work(cx, self.peers).map_err(Err)?;
+        self.replicate.work(cx, self.peers, self.standing).map_err(Err)?;
         Ok(true)
     }
 
@@ -279,22 +281,16 @@ impl Parts<'_> {
                 Response::Refused(wire::sync::Refusal::Unsupported)
             }
             Ok(Request::Holdings) => {
-                let mut all: Vec<_> = self.peers.holdings.values().take(64).cloned().collect();
-                all.extend(replicate::statement(cx)?);
+                let mut all: Vec<_> = self.standing.holdings(cx)?.into_iter().collect();
+                all.extend(self.peers.holdings.values().take(63).cloned());
                 Response::Holdings(all)
             }
+            Ok(Request::Status) => Response::Status(self.standing.status(cx, !self.start.done())?),
+            Ok(Request::Ordering) => Response::Ordering(self.agree.bundles(serve::PARTS_MAX_BYTES)),
             Ok(request) => {
                 let recovering = !self.start.done();
                 let answer = serve::answer(cx.view, cx.charters, cx.own, cx.now, recovering, from, &request)?;
-                match answer {
-                    Some(Response::Status(mut status)) => {
-                        let own = replicate::statement(cx)?;
-                        status.holdings = own.as_ref().map(serve::holdings_digest).unwrap_or_default();
-                        Response::Status(status)
-                    }
-                    Some(answer) => answer,
-                    None => Response::Refused(wire::sync::Refusal::Unsupported),
-                }
+                answer.unwrap_or(Response::Refused(wire::sync::Refusal::Unsupported))
             }
         };
         if let Ok(bytes) = wire::encode(cx.federation, response) {
@@ -308,11 +304,12 @@ impl Parts<'_> {
         let peer = asked.peer;
         let decoded = match result {
             Ok(bytes) => wire::decode::<Response>(cx.federation, &bytes, FRAME_MAX_BYTES).map_err(|e| e.to_string()),
-            Err(why) => {
+            Err(_) => {
                 // The connection's fault, or the peer is busy: asked again at the next poll.
-                self.peers.table.entry(peer).or_default().asked_for.clear();
                 *cx.counts.entry("no_answer".to_owned()).or_default() += 1;
-                let _ = why;
+                if asked.request == Request::Status {
+                    self.outreach.unanswered(cx, peer)?;
+                }
                 return Ok(());
             }
         };
@@ -332,7 +329,7 @@ impl Parts<'_> {
         match (request, response) {
             (_, Response::Refused(_)) => {}
             (Request::Status, Response::Status(status)) => {
-                sync::status(cx, self.peers, peer, status, recovering).map_err(Err)?;
+                sync::status(cx, self.peers, self.standing, peer, status, recovering).map_err(Err)?;
             }
             (Request::Entries { log, .. }, Response::Entries(entries)) if entries.log == log => {
                 let taken = logs::take(cx, recovering, entries)?;
@@ -347,7 +344,7 @@ impl Parts<'_> {
             (Request::Approvals, Response::Documents(documents)) => {
                 for bytes in documents {
                     let envelope = Envelope::parse(&bytes).map_err(|e| Ok(Fault::new("bad_document", e.to_string())))?;
-                    agree::take_approval(cx, &envelope)?;
+                    one_by_one(cx, peer, |cx| agree::take_approval(cx, &envelope).map(drop))?;
                 }
             }
             (Request::Nodes, Response::Documents(documents)) => {
@@ -356,26 +353,25 @@ impl Parts<'_> {
                 }
             }
             (Request::Ordering, Response::Ordering(bundles)) => {
-                for bundle in bundles {
-                    self.agree.take(cx, bundle)?;
+                // Served newest round first; taken oldest first, as they were said.
+                for bundle in bundles.into_iter().rev() {
+                    one_by_one(cx, peer, |cx| self.agree.take(cx, bundle).map(drop))?;
                 }
             }
             (Request::Notes { log }, Response::Notes(notes)) if notes.log == log => self.notes(cx, notes)?,
             (Request::Proofs, Response::Proofs(proofs)) => {
                 for proof in proofs {
-                    logs::close(cx, proof)?;
+                    one_by_one(cx, peer, |cx| logs::close(cx, proof))?;
                 }
             }
             (Request::Holdings, Response::Holdings(all)) => {
                 for signed in all {
-                    self.holdings(cx, signed)?;
+                    one_by_one(cx, peer, |cx| self.holdings(cx, signed).map(drop))?;
                 }
             }
             (Request::Mine, Response::Mine(mine)) => {
                 self.start.answer(cx, self.peers, self.agree, peer, mine)?;
-                if self.start.tick(cx, self.peers).map_err(Err)? {
-                    self.recovered(cx).map_err(Err)?;
-                }
+                self.recover(cx).map_err(Err)?;
             }
             _ => return Err(Ok(Fault::new("bad_answer", "an answer to another question"))),
         }
@@ -414,7 +410,8 @@ impl Parts<'_> {
                 .map_err(|e| Ok(Fault::new("bad_note", e.to_string())))?;
             let size = opened.signed.checkpoint().size;
             let row = state::log(cx.view, &log).map_err(Err)?;
-            if row.is_some_and(|row| row.witnessed.is_none_or(|(held, _)| held < size)) {
+            let root = opened.signed.checkpoint().root;
+            if row.is_some_and(|row| row.witnessed.is_none_or(|held| held < (size, root))) {
                 cx.record(Record::Witnessed { log, note: notes.witnessed });
             }
         }
@@ -494,17 +491,14 @@ impl Parts<'_> {
                 for peer in self.peers.connected() {
                     if let Some(entry) = self.peers.table.get_mut(&peer) {
                         entry.next_poll_ms = cx.now.mono_ms;
-                        entry.asked_for.clear();
                     }
                 }
-                sync::poll(cx, self.peers);
+                sync::poll(cx, self.peers, false);
                 Ok(Reply::Done)
             }
             Command::SignAnyway => {
                 self.start.force();
-                if self.start.tick(cx, self.peers).map_err(Err)? {
-                    self.recovered(cx).map_err(Err)?;
-                }
+                self.recover(cx).map_err(Err)?;
                 Ok(Reply::Done)
             }
         }
@@ -551,11 +545,12 @@ impl super::Core {
     /// When the core wants an [`Input::Tick`] next, on the monotonic clock.
     pub fn next_due_ms(&self, now_ms: u64) -> u64 {
         let waiting = [
-            sync::next_poll_ms(&self.peers),
+            sync::next_poll_ms(&self.peers, self.agree.hurries(now_ms)),
             self.agree.next_due_ms(),
             self.replicate.next_due_ms(),
             self.join.next_due_ms(),
-            (!self.start.done()).then_some(now_ms + 250),
+            self.dirty.then_some(now_ms),
+            (!self.start.done()).then_some(now_ms + 500),
             Some(now_ms + 5_000),
         ];
         waiting.into_iter().flatten().min().unwrap_or(now_ms).max(now_ms)

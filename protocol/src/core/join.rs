@@ -128,7 +128,7 @@ impl Join {
             let joining = Joining { request: request.clone(), ..joining.clone() };
             cx.record(Record::Local(Local::Origin(Origin::Joining(joining))));
         }
-        let Some(node_info) = own_info(cx) else { return Ok(None) };
+        let Some(node_info) = own_info(cx)? else { return Ok(None) };
         Ok(Some(Lodge {
             ticket: ticket.id_bytes(),
             secret: ticket.secret_bytes(),
@@ -235,8 +235,9 @@ impl Join {
                 Ok(PROGRESS_MS)
             }
             Progress::Member { version, nodes } => {
-                for node in nodes {
-                    take_info(cx, &node);
+                // Its charter may not be here yet; the issuer is trusted to name members, for as many as there can be.
+                for node in nodes.iter().take(crate::limits::MEMBERS_MAX * 2) {
+                    keep_info(cx, node);
                 }
                 let from = cx.charter.as_ref().map_or(0, |c| c.charter.version) + 1;
                 if from <= version {
@@ -266,29 +267,50 @@ fn contains(cx: &Cx<'_>, hash: &Sha256) -> Result<bool, RowsError> {
     Ok(bundles.iter().any(|b| b.hash() == *hash))
 }
 
+/// The node_info that is held of a node.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn info_of(cx: &Cx<'_>, peer: &PeerId) -> Result<Option<NodeInfo>, RowsError> {
+    let held = cx.view.get(Table::Documents, &key::node_info(peer))?;
+    Ok(held.and_then(|b| Envelope::parse(&b).ok()).and_then(|e| NodeInfo::open(&e).ok()))
+}
+
 /// The own node_info, signed now.
-pub fn own_info(cx: &Cx<'_>) -> Option<Vec<u8>> {
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn own_info(cx: &Cx<'_>) -> Result<Option<Vec<u8>>, RowsError> {
+    let before = info_of(cx, &cx.own.node.peer())?.map_or(0, |held| held.time_s + 1);
     let info = NodeInfo {
         federation: cx.federation,
         peer: cx.own.node.peer(),
-        time_s: cx.now.wall_s(),
+        // A clock that was set back must not keep news of this node from being taken.
+        time_s: cx.now.wall_s().max(before),
         addresses: cx.own.addresses.clone(),
         software: cx.own.software.clone(),
         protocol: crate::wire::PROTOCOL_VERSION,
     };
-    info.seal(&[&cx.own.node]).ok().map(Envelope::into_bytes)
+    Ok(info.seal(&[&cx.own.node]).ok().map(Envelope::into_bytes))
 }
 
-/// Takes a node_info in, if its node signed it and it is newer than what is held. Says whether it was taken.
+/// Takes a node_info of a member's node in, if that node signed it and it is newer than what is held. Says whether it was taken.
+///
+/// Nobody may fill the disk with infos of nodes that nobody has heard of.
 pub fn take_info(cx: &mut Cx<'_>, bytes: &[u8]) -> bool {
+    let peer = Envelope::parse(bytes).ok().and_then(|e| NodeInfo::open(&e).ok()).map(|info| info.peer);
+    let member = |peer| cx.charter.as_ref().is_some_and(|c| c.member_of(&peer).is_some());
+    peer.is_some_and(|peer| peer != cx.own.node.peer() && member(peer)) && keep_info(cx, bytes)
+}
+
+/// As [`take_info`], of any node.
+fn keep_info(cx: &mut Cx<'_>, bytes: &[u8]) -> bool {
     let Ok(envelope) = Envelope::parse(bytes) else { return false };
     let Ok(info) = NodeInfo::open(&envelope) else { return false };
     if info.federation != cx.federation || !envelope.signed_by(&info.peer.key()) {
         return false;
     }
-    let held = cx.view.get(Table::Documents, &key::node_info(&info.peer)).ok().flatten();
-    let held = held.and_then(|b| Envelope::parse(&b).ok()).and_then(|e| NodeInfo::open(&e).ok());
-    if held.is_some_and(|held| held.time_s >= info.time_s) {
+    if !info_of(cx, &info.peer).is_ok_and(|held| held.is_none_or(|held| held.time_s < info.time_s)) {
         return false;
     }
     cx.record(Record::Document(bytes.to_vec()));
@@ -357,8 +379,9 @@ fn lodge_request(
     }
     // A crash of the newcomer must not burn its ticket: the same request again gets the same answer, also when it is late.
     let held = cx.view.get(Table::Documents, &key::request(&request.id())).map_err(Err)?;
-    if held.is_some() && ticket.used_by.is_some() {
-        return Ok(());
+    if ticket.used_by.is_some() {
+        let other = "another request was lodged with this ticket before; ask for a new ticket";
+        return if held.is_some() { Ok(()) } else { Err(invalid(other.into())) };
     }
     if cx.now.wall_s() > ticket.expires_s {
         return Err(Ok(Refused::Expired));
@@ -376,7 +399,7 @@ fn lodge_request(
     check_request(cx, &charter, &identity, &checked, &request)?;
     own_log.append(cx, lodge.identities.into_iter().chain([lodge.writer, lodge.request]).collect()).map_err(Err)?;
     cx.record(Record::Local(Local::TicketUsed { id: lodge.ticket, member: identity.member }));
-    take_info(cx, &lodge.node_info);
+    keep_info(cx, &lodge.node_info);
     cx.event(EventKind::RequestLodged { handle: identity.identity.handle.clone(), member: identity.member });
     Ok(())
 }
@@ -414,7 +437,7 @@ fn progress(cx: &Cx<'_>, id: &Sha256) -> Result<Progress, RowsError> {
     let Some(request) = request(cx, id)? else { return Ok(Progress::Unknown) };
     let Some(charter) = &cx.charter else { return Ok(Progress::Unknown) };
     if charter.charter.member(&request.member).is_some() {
-        return Ok(Progress::Member { version: charter.charter.version, nodes: serve::documents(cx.view, b"n")? });
+        return Ok(Progress::Member { version: charter.charter.version, nodes: serve::nodes(cx.view, Some(charter))? });
     }
     if let Some(reason) = cx.view.get(Table::Local, &key::rejected(id))? {
         return Ok(Progress::Rejected { reason: String::from_utf8_lossy(&reason).into_owned() });

@@ -6,7 +6,7 @@ use super::api::{EventKind, Fault};
 use super::{Cx, peers};
 use crate::ids::{PeerId, Sha256};
 use crate::log::{
-    Checkpoint, ConsistencyProof, Cosignature, ForkProof, Origin, SignedCheckpoint, note, sign_cosignature, tree,
+    Checkpoint, ConsistencyProof, Cosignature, ForkProof, Head, Origin, SignedCheckpoint, note, sign_cosignature, tree,
     verify_cosignature,
 };
 use crate::record::Record;
@@ -18,6 +18,9 @@ use crate::wire::{Gossip, sync};
 /// Entries of a log that may wait for a charter that is not known. More are not fetched, so that a log which names a charter
 /// that will never be cannot fill the disk.
 const WAITING_MAX: u64 = 4_096;
+
+/// How often a log is fetched anew because what came did not lead to its known end.
+const RESETS_MAX: u32 = 8;
 
 /// How taking entries in went, if nobody was at fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +39,10 @@ pub enum Taken {
 pub fn wanted(cx: &Cx<'_>, log: &PeerId, recovering: bool) -> Result<Option<LogRow>, RowsError> {
     let row = state::log(cx.view, log)?;
     let listed = cx.charter.as_ref().is_some_and(|c| c.writers.values().any(|w| w.writer.peer == *log));
-    if row.is_none() && !listed || *log == cx.own.node.peer() && !recovering {
-        return Ok(None);
-    }
-    let row = row.unwrap_or_else(|| LogRow::new(0));
+    let row = row.or_else(|| listed.then(|| LogRow::new(0)));
+    // What the own log holds beyond doubt is written here; only where it ends by a proof does it follow others.
+    let own = *log == cx.own.node.peer() && !recovering;
+    let Some(row) = row.filter(|row| !own || row.closed.forked) else { return Ok(None) };
     if row.size() - row.judged > WAITING_MAX || row.end().is_some_and(|end| row.size() >= end) {
         return Ok(None);
     }
@@ -54,9 +57,16 @@ pub fn take(cx: &mut Cx<'_>, recovering: bool, entries: sync::Entries) -> Result
     let sync::Entries { log, first, leaves, note, proof } = entries;
     let Some(row) = wanted(cx, &log, recovering).map_err(Err)? else { return Ok(Taken::Known) };
     let origin = Origin::new(cx.federation, log);
-    let opened = note::open(&note, origin, &|_| false).map_err(|e| Ok(Fault::new("bad_note", e.to_string())))?;
-    let signed = opened.signed;
-    let checkpoint = *signed.checkpoint();
+    let head = row.end_head().map(|(size, root)| Head { size, root });
+    let signed = match note.is_empty() {
+        // The sender knows where the log ends, and has no note of just that size. Who does not know it yet learns it first.
+        true if head.is_none() => return Ok(Taken::Known),
+        true => None,
+        false => {
+            let opened = note::open(&note, origin, &|_| false);
+            Some(opened.map_err(|e| Ok(Fault::new("bad_note", e.to_string())))?.signed)
+        }
+    };
     if first > row.size() {
         return Ok(Taken::Gap);
     }
@@ -69,29 +79,42 @@ pub fn take(cx: &mut Cx<'_>, recovering: bool, entries: sync::Entries) -> Result
         return Err(Ok(Fault::new("long_leaf", "a leaf is longer than an envelope may be")));
     }
     if fresh.is_empty() {
-        return known_note(cx, &row, signed).map_err(Err);
+        return signed.map_or(Ok(Taken::Known), |signed| known_note(cx, &row, signed)).map_err(Err);
     }
     let hashes: Vec<Sha256> = fresh.iter().map(|leaf| tree::leaf_hash(leaf)).collect();
     let mut frontier = row.frontier.clone();
     frontier.extend(&hashes).map_err(|e| Ok(Fault::new("bad_entries", e.to_string())))?;
-    let leads = match frontier.size().cmp(&checkpoint.size) {
-        std::cmp::Ordering::Equal => frontier.root() == checkpoint.root,
-        std::cmp::Ordering::Less => proof.is_some_and(|p| p.check(frontier.head(), checkpoint.head()).is_ok()),
+    let leads = |to: Head| match frontier.size().cmp(&to.size) {
+        std::cmp::Ordering::Equal => frontier.root() == to.root,
+        std::cmp::Ordering::Less => proof.as_ref().is_some_and(|p| p.check(frontier.head(), to).is_ok()),
         std::cmp::Ordering::Greater => false,
     };
-    if !leads && row.end().is_none() {
-        return Ok(Taken::Diverged(Box::new(signed)));
-    }
-    if !leads && row.witnessed != Some((frontier.size(), frontier.root())) {
-        return Err(Ok(Fault::new("bad_entries", "the leaves do not lead to the log's witnessed end")));
+    let checkpoint = signed.as_ref().map(|signed| signed.checkpoint().head());
+    let by_note = checkpoint.is_some_and(leads);
+    match head {
+        None if by_note => {}
+        None => return Ok(signed.map_or(Taken::Known, |signed| Taken::Diverged(Box::new(signed)))),
+        // Of a log that did not fork, any later checkpoint leads past the end that is known.
+        Some(end) if leads(end) || by_note && frontier.size() < end.size && !row.closed.forked => {}
+        Some(_) => return mismatch(cx, log, &row),
     }
     let size = frontier.size();
     cx.record(Record::entries(log, row.size(), fresh));
-    if checkpoint.size >= row.note_size && row.end().is_none() {
+    if let Some(signed) = signed.filter(|_| checkpoint.is_some_and(|c| c.size >= row.note_size && head.is_none_or(|end| c == end))) {
         cx.record(Record::Checkpoint { log, note: signed.without_cosignatures().to_text().into_bytes() });
     }
     cx.event(EventKind::LogGrew { log, size });
     Ok(Taken::Grew(size))
+}
+
+/// Leaves that do not lead to where the log is known to end: either they are wrong, or those held are of another branch. In
+/// doubt all are fetched anew, which a liar can bring about a few times only.
+fn mismatch(cx: &mut Cx<'_>, log: PeerId, row: &LogRow) -> Result<Taken, Result<Fault, RowsError>> {
+    if row.size() > 0 && row.resets < RESETS_MAX {
+        cx.record(Record::Reset { log });
+        return Ok(Taken::Known);
+    }
+    Err(Ok(Fault::new("bad_entries", "the leaves do not lead to the known end of the log")))
 }
 
 /// A checkpoint at or below the own size: known, or another history.
@@ -99,6 +122,9 @@ fn known_note(cx: &mut Cx<'_>, row: &LogRow, signed: SignedCheckpoint) -> Result
     let Checkpoint { size, root, origin } = *signed.checkpoint();
     if size > row.size() {
         return Ok(Taken::Gap);
+    }
+    if row.closed.forked {
+        return Ok(Taken::Known);
     }
     if !root_matches(row, cx.view, size, root)? {
         return Ok(Taken::Diverged(Box::new(signed)));
@@ -196,7 +222,7 @@ fn expulsion_pending(cx: &Cx<'_>, log: &PeerId) -> Result<bool, RowsError> {
         .any(|(change, _)| matches!(change, crate::documents::Change::Expel { member: m } if *m == member)))
 }
 
-/// Takes a cosignature of another node in.
+/// Takes a cosignature of another node in. Says whether it was news.
 ///
 /// # Errors
 /// `Err(Ok(fault))` names what is wrong with it, `Err(Err(…))` a fault of this node.
@@ -204,34 +230,35 @@ pub fn take_cosignature(
     cx: &mut Cx<'_>,
     peers: &mut peers::Peers,
     promise: sync::Promise,
-) -> Result<(), Result<Fault, RowsError>> {
+) -> Result<bool, Result<Fault, RowsError>> {
     let sync::Promise { log, size, root, cosignature } = promise;
     let by = cosignature.peer;
     let origin = Origin::new(cx.federation, log);
     let member = cx.charter.as_ref().and_then(|c| c.member_of(&by));
     if member.is_none() || by == cx.own.node.peer() {
-        return Ok(());
+        return Ok(false);
     }
-    let Some(row) = state::log(cx.view, &log).map_err(Err)? else { return Ok(()) };
+    let Some(row) = state::log(cx.view, &log).map_err(Err)? else { return Ok(false) };
     let held: Option<CosignedRow> =
         state::get(cx.view, Table::Promises, &key::cosigned(&log, &by)).map_err(Err)?;
     let newer = |held: CosignedRow| (size, cosignature.time_s) > (held.size, held.cosignature.time_s);
     let own_freshness = by == log;
-    if !own_freshness && !held.is_none_or(newer) || row.closed.forked {
-        return Ok(());
+    if !own_freshness && !held.is_none_or(newer) {
+        return Ok(false);
     }
     let checkpoint = Checkpoint::new(origin, size, root).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
     verify_cosignature(&cosignature, &checkpoint).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
     if own_freshness {
-        peers.fresh(log, cosignature.time_s);
-        return Ok(());
+        return Ok(peers.fresh(log, cosignature.time_s));
     }
-    // One over a size that is not held yet is had again when it is: by polling.
-    if size <= row.size() && root_matches(&row, cx.view, size, root).map_err(Err)? {
+    // One over a size that is not held yet is had again when it is: by polling. Of a log that has forked, each is evidence of
+    // where it ends, whichever branch is held here.
+    if row.closed.forked || size <= row.size() && root_matches(&row, cx.view, size, root).map_err(Err)? {
         cx.record(Record::Cosigned { log, size, root, cosignature });
         cx.event(EventKind::Cosigned { log, size, by });
+        return Ok(true);
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Own statement that this is the newest checkpoint of the own log.

@@ -8,13 +8,17 @@ mod api;
 mod inputs;
 mod join;
 mod logs;
+mod outreach;
 mod own;
 mod peers;
 mod replicate;
 pub mod report;
 pub mod serve;
+mod standing;
 mod start;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,6 +122,8 @@ pub struct Core {
     own_log: own::OwnLog,
     replicate: replicate::Replicate,
     join: join::Join,
+    standing: standing::Standing,
+    outreach: outreach::Outreach,
     /// Something that other parts react to was recorded since they last looked.
     dirty: bool,
 }
@@ -153,6 +159,8 @@ impl Core {
             own_log: own::OwnLog::default(),
             replicate: replicate::Replicate::default(),
             join,
+            standing: standing::Standing::default(),
+            outreach: outreach::Outreach::default(),
             dirty: true,
         })
     }
@@ -167,6 +175,9 @@ impl Core {
     /// # Errors
     /// [`RowsError`] if the view fails: a fault of this node, on which it must not go on.
     pub fn step(&mut self, now: Now, input: Input, view: &dyn View) -> Result<Step, RowsError> {
+        if let Input::Addresses(addresses) = &input {
+            self.own.addresses.clone_from(addresses);
+        }
         let charter = self.charters.newest(view)?;
         let mut cx = Cx {
             now,
@@ -188,14 +199,14 @@ impl Core {
             own_log: &mut self.own_log,
             replicate: &mut self.replicate,
             join: &mut self.join,
+            standing: &mut self.standing,
+            outreach: &mut self.outreach,
             dirty: &mut self.dirty,
         };
-        let addresses = parts.handle(&mut cx, input)?;
+        parts.handle(&mut cx, input)?;
         let step = Step { batch: Batch { records: cx.records }, effects: cx.effects };
+        self.standing.note(&step.batch.records);
         self.dirty |= !step.batch.is_empty();
-        if let Some(addresses) = addresses {
-            self.own.addresses = addresses;
-        }
         Ok(step)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns only what may be forgotten at a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
 use super::api::Effect;
@@ -22,6 +22,8 @@ pub struct Peer {
     pub connected_ms: Option<u64>,
     /// Since when it is not, after it was.
     pub lost_ms: Option<u64>,
+    /// When it was last asked for its status.
+    pub polled_ms: u64,
     /// When it is asked for its status again.
     pub next_poll_ms: u64,
     /// What it last said, and when.
@@ -98,10 +100,18 @@ impl Peers {
         }
         self.pending.retain(|_, asked| asked.peer != *peer);
     }
-    /// Notes that the log's own node stated at `time_s` that its newest checkpoint is known.
-    pub fn fresh(&mut self, log: PeerId, time_s: u64) {
+    /// Notes that the log's own node stated at `time_s` that its newest checkpoint is known. Says whether that is news.
+    pub fn fresh(&mut self, log: PeerId, time_s: u64) -> bool {
         let newest = self.fresh.entry(log).or_default();
+        let news = time_s > *newest;
         *newest = time_s.max(*newest);
+        news
+    }
+    /// Forgets whatever is not of these nodes.
+    pub fn keep_only(&mut self, nodes: &BTreeSet<PeerId>) {
+        self.table.retain(|peer, entry| nodes.contains(peer) || entry.connected_ms.is_some());
+        self.holdings.retain(|peer, _| nodes.contains(peer));
+        self.fresh.retain(|peer, _| nodes.contains(peer));
     }
     /// Asks `peer`, unless it is not connected, was asked the same, or has enough to do.
     pub fn ask(&mut self, cx: &mut Cx<'_>, peer: PeerId, request: Request) -> bool {

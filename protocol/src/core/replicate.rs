@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::api::{Effect, EventKind, FetchError, FetchOrder};
 use super::peers::Peers;
+use super::standing::Standing;
 use super::{Cx, serve};
 use crate::ids::{Blake3, PeerId, Sha256};
 use crate::limits::{HOLDINGS_LOGS_MAX, HOLDINGS_MISSING_MAX};
@@ -16,6 +17,8 @@ use crate::wire::{Gossip, Holdings, LogHoldings, SignedHoldings};
 
 /// Releases that wait out a failure at most; older failures beyond are looked at again as if new.
 const JOBS_MAX: usize = 4_096;
+/// Marks of missing releases looked at in one step.
+const SCAN_MAX: usize = 512;
 /// First wait after a failure, in milliseconds; doubled each time.
 const RETRY_MIN_MS: u64 = 1_000;
 /// Longest wait after a failure, in milliseconds.
@@ -65,6 +68,8 @@ pub struct Replicate {
     jobs: BTreeMap<Place, Job>,
     by_tag: BTreeMap<u64, Place>,
     next_tag: u64,
+    /// Where the search for missing releases goes on.
+    cursor: Vec<u8>,
     announce_ms: Option<u64>,
     announced: [u8; 8],
 }
@@ -84,47 +89,88 @@ impl Replicate {
     ///
     /// # Errors
     /// [`RowsError`] if the view fails.
-    pub fn work(&mut self, cx: &mut Cx<'_>, peers: &Peers) -> Result<(), RowsError> {
+    pub fn work(&mut self, cx: &mut Cx<'_>, peers: &Peers, standing: &mut Standing) -> Result<(), RowsError> {
         if !cx.is_member() {
             return Ok(());
         }
         let now = cx.now.mono_ms;
-        for job in self.jobs.values_mut().filter(|j| j.retry_ms.is_some_and(|at| at <= now)) {
+        let mut again = Vec::new();
+        for (place, job) in self.jobs.iter_mut().filter(|(_, j)| j.retry_ms.is_some_and(|at| at <= now)) {
             job.retry_ms = None;
             job.tried.clear();
+            again.push(*place);
         }
+        self.drop_stale(cx, &again)?;
         self.take_up(cx)?;
         let places: Vec<Place> = self.jobs.iter().filter(|(_, j)| !j.refused && j.retry_ms.is_none()).map(|(p, _)| *p).collect();
         for place in places.into_iter().take(cx.set.releases_at_once) {
             self.advance(cx, peers, place);
         }
         if self.announce_ms.is_some_and(|at| at <= now) {
-            self.announce(cx)?;
+            self.announce(cx, standing)?;
         }
         Ok(())
     }
 
-    /// Gives jobs to releases that are missing and have none.
+    /// Gives jobs to releases that are missing and have none: each time some more of them, round and round.
     fn take_up(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
         let running = self.jobs.values().filter(|j| !j.refused && j.retry_ms.is_none()).count();
         let mut free = cx.set.releases_at_once.saturating_sub(running);
-        if free == 0 || self.jobs.len() >= JOBS_MAX {
+        if free == 0 {
             return Ok(());
         }
-        for (row_key, _) in cx.view.scan(Table::Local, b"m", b"m", self.jobs.len() + free)? {
-            let Some(place) = place_of(&row_key) else { continue };
-            if free == 0 || self.jobs.contains_key(&place) {
+        let rows = cx.view.scan(Table::Local, b"m", &self.cursor, SCAN_MAX)?;
+        let whole = rows.len() < SCAN_MAX;
+        for (row_key, _) in &rows {
+            let Some(place) = place_of(row_key) else { continue };
+            if self.jobs.contains_key(&place) {
                 continue;
+            }
+            if free == 0 {
+                // The rest of this stretch is looked at again.
+                return Ok(());
             }
             let Some(row) = release_at(cx, place)? else { continue };
             let mut job = Job::new(row);
             if let Some((code, why)) = refusal(cx, &job.row)? {
                 job.refused = true;
                 (job.code, job.why) = (code, why);
-            } else {
-                free -= 1;
             }
+            if self.jobs.len() >= JOBS_MAX && !self.make_room() {
+                return Ok(());
+            }
+            free -= usize::from(!job.refused);
             self.jobs.insert(place, job);
+        }
+        self.cursor = rows.last().filter(|_| !whole).map(|(key, _)| key.clone()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// Forgets one job that does not run, if there is any; its release is looked at again when its turn comes.
+    fn make_room(&mut self) -> bool {
+        let idle = |j: &Job| j.refused || j.retry_ms.is_some() && j.active.is_empty() && j.reading.is_none();
+        let place = self.jobs.iter().find(|(_, j)| idle(j)).map(|(place, _)| *place);
+        place.is_some_and(|place| self.jobs.remove(&place).is_some())
+    }
+
+    /// Ends jobs whose release is not wanted any more: withdrawn to be erased, beyond the end of its log, or held by now.
+    fn drop_stale(&mut self, cx: &mut Cx<'_>, places: &[Place]) -> Result<(), RowsError> {
+        for place in places {
+            let missing = cx.view.get(Table::Local, &key::missing(&place.0, place.1))?.is_some();
+            let row = if missing { release_at(cx, *place)? } else { None };
+            match (row, self.jobs.get_mut(place)) {
+                (None, Some(job)) => {
+                    job.active.keys().chain(&job.reading).for_each(|tag| drop(self.by_tag.remove(tag)));
+                    self.jobs.remove(place);
+                }
+                (Some(row), Some(job)) => {
+                    if let Some((code, why)) = refusal(cx, &row)? {
+                        job.refused = true;
+                        (job.code, job.why) = (code, why);
+                    }
+                }
+                (_, None) => {}
+            }
         }
         Ok(())
     }
@@ -193,7 +239,11 @@ impl Replicate {
                     job.code = "backing_off";
                 }
                 match &error {
-                    FetchError::Fault(text) => cx.refuse(Some(from), "bad_artifact", text.clone()),
+                    FetchError::Fault(text) => {
+                        // What the own disk gave back wrong is no peer's fault.
+                        let peer = Some(from).filter(|peer| *peer != cx.own.node.peer());
+                        cx.refuse(peer, "bad_artifact", text.clone());
+                    }
                     // Nobody else can help against an own fault: wait, then try all again.
                     FetchError::Local(text) | FetchError::Full(text) => {
                         job.failures += 1;
@@ -272,10 +322,14 @@ impl Replicate {
         self.announce_ms.get_or_insert(cx.now.mono_ms + ANNOUNCE_MS);
     }
 
-    /// A peer is there, or holds more: jobs that have not tried it do so now.
-    pub fn offered(&mut self, peer: &PeerId) {
-        for job in self.jobs.values_mut().filter(|j| j.retry_ms.is_some() && !j.refused) {
-            if job.todo.iter().any(|a| job.tried.get(&a.hash).is_none_or(|t| !t.contains(peer))) {
+    /// A peer is there, or holds more: jobs that wait try it now, also if it had nothing for them before.
+    pub fn offered(&mut self, peers: &Peers, peer: &PeerId) {
+        let holdings = peers.holdings.get(peer).map(|h| &h.holdings);
+        for ((log, index), job) in self.jobs.iter_mut().filter(|(_, j)| j.retry_ms.is_some() && !j.refused) {
+            let holds = holdings.is_some_and(|h| h.has(log, *index));
+            let untried = |a: &Artifact| job.tried.get(&a.hash).is_none_or(|t| !t.contains(peer));
+            if holds || job.todo.iter().any(untried) {
+                job.tried.values_mut().for_each(|tried| drop(tried.remove(peer)));
                 job.retry_ms = None;
             }
         }
@@ -299,9 +353,9 @@ impl Replicate {
         Ok(())
     }
 
-    fn announce(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
+    fn announce(&mut self, cx: &mut Cx<'_>, standing: &mut Standing) -> Result<(), RowsError> {
         self.announce_ms = None;
-        let Some(signed) = statement(cx)? else { return Ok(()) };
+        let Some(signed) = standing.holdings(cx)? else { return Ok(()) };
         let digest = serve::holdings_digest(&signed);
         if digest != self.announced {
             self.announced = digest;

@@ -2,10 +2,13 @@
 //!
 //! Owns what is shown to whom. Callers wait until what was read is durable before they send it.
 
+use std::collections::BTreeSet;
+
 use sha2::Digest as _;
 
 use super::api::{Now, Own};
 use super::View;
+use crate::charter::certificate::Certified;
 use crate::codec;
 use crate::ids::PeerId;
 use crate::limits::{ENTRIES_MAX, ENTRIES_MAX_BYTES, FRAME_MAX_BYTES};
@@ -13,12 +16,16 @@ use crate::log::{ConsistencyProof, ForkProof};
 use crate::record::OrderingBundle;
 use crate::view::charters::{self, Charters};
 use crate::view::rows::{Rows, RowsError, Table};
-use crate::view::state::{self, CosignedRow, EntryRow, LogHashes, key};
+use crate::view::state::{self, CosignedRow, EntryRow, LogHashes, LogRow, key};
 use crate::wire::SignedHoldings;
 use crate::wire::sync::{Entries, LogStatus, Mine, Notes, Promise, Refusal, Request, Response, Status};
 
 /// Bytes that an answer of many parts may have.
-const PARTS_MAX_BYTES: usize = FRAME_MAX_BYTES - (64 << 10);
+pub const PARTS_MAX_BYTES: usize = FRAME_MAX_BYTES - (64 << 10);
+/// Cosigners of one log: every node of every member.
+const PROMISES_MAX: usize = crate::limits::MEMBERS_MAX * crate::limits::ROLE_KEYS_MAX;
+/// Rows under one digest.
+const DIGEST_ROWS_MAX: usize = 16_384;
 
 /// Answers `request` of the node `asker`. `None` for holdings, which only the core knows.
 ///
@@ -42,7 +49,7 @@ pub fn answer(
             let version = state::meta(view)?.charter;
             Response::Documents(documents(view, &key::approvals(version))?)
         }
-        Request::Nodes => Response::Documents(documents(view, b"n")?),
+        Request::Nodes => Response::Documents(nodes(view, charters.newest(view)?.as_deref())?),
         Request::Ordering => Response::Ordering(ordering(view)?),
         Request::Notes { log } => notes(view, *log)?,
         Request::Proofs => {
@@ -54,41 +61,120 @@ pub fn answer(
     }))
 }
 
-/// Where this node stands.
+/// Where this node stands, from the view alone.
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
 pub fn status(view: &dyn View, charters: &Charters, own: &Own, now: Now, recovering: bool) -> Result<Status, RowsError> {
     let charter = charters.newest(view)?;
-    let version = charter.as_ref().map_or(0, |c| c.charter.version);
     let mut logs = Vec::new();
     for (log, row) in state::logs(view)? {
-        let promises: Vec<CosignedRow> = state::list(view, Table::Promises, &key::cosigned_of(&log), usize::MAX)?;
-        let cosigned = promises.iter().find(|p| p.cosignature.peer == own.node.peer()).map_or(0, |p| p.size);
-        // Times do not count: they change all the time.
-        let witnessed = row.witnessed.map_or(0, |(size, _)| size);
-        let parts = promises.iter().map(|p| (p.cosignature.peer, p.size, p.root)).collect::<Vec<_>>();
-        let promises = digest(codec::encode(&(parts, witnessed)).unwrap_or_default().chunks(usize::MAX));
-        logs.push(LogStatus { log, size: row.size(), note_size: row.note_size, witnessed, cosigned, promises });
+        logs.push(log_status(view, charter.as_deref(), own, log, &row)?);
     }
-    let keys = |table, prefix: &[u8]| -> Result<[u8; 8], RowsError> {
-        let rows = view.scan(table, prefix, prefix, usize::MAX)?;
-        Ok(digest(rows.iter().map(|(key, _)| key.as_slice())))
-    };
-    let nodes = view.scan(Table::Documents, b"n", b"n", usize::MAX)?;
-    Ok(Status {
-        protocol: crate::wire::PROTOCOL_VERSION,
-        time_ms: now.wall_ms,
-        charter: version,
-        charter_hash: charter.map(|c| c.hash),
-        logs,
-        approvals: keys(Table::Documents, &key::approvals(version))?,
-        ordering: keys(Table::Promises, &key::ordering_at(version + 1))?,
-        nodes: digest(nodes.iter().map(|(_, value)| value.as_slice())),
-        proofs: keys(Table::Promises, b"f")?,
-        holdings: [0; 8],
-        recovering,
-    })
+    let digests = Digests::read(view, charter.as_deref())?;
+    Ok(digests.status(now, charter.as_deref(), logs, recovering))
+}
+
+/// Where this node stands with one log.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn log_status(
+    view: &dyn View,
+    charter: Option<&Certified>,
+    own: &Own,
+    log: PeerId,
+    row: &LogRow,
+) -> Result<LogStatus, RowsError> {
+    let promises: Vec<CosignedRow> = state::list(view, Table::Promises, &key::cosigned_of(&log), PROMISES_MAX)?;
+    let cosigned = promises.iter().find(|p| p.cosignature.peer == own.node.peer()).map_or(0, |p| p.size);
+    let witnessed = row.witnessed.map_or(0, |(size, _)| size);
+    // Times do not count: they change all the time. Nor do former members: a newcomer takes nothing from them.
+    let member = |p: &&CosignedRow| charter.is_some_and(|c| c.member_of(&p.cosignature.peer).is_some());
+    let parts: Vec<_> = promises.iter().filter(member).map(|p| (p.cosignature.peer, p.size, p.root)).collect();
+    // Of a log that has forked, members may hold different branches for a while; of others, the branch counts.
+    let head = (!row.closed.forked).then(|| (row.size(), row.frontier.root()));
+    let all = codec::encode(&(parts, row.witnessed, head)).unwrap_or_default();
+    let promises = digest(std::iter::once(all.as_slice()));
+    Ok(LogStatus { log, size: row.size(), note_size: row.note_size, witnessed, cosigned, promises })
+}
+
+/// Digests over what is compared as a whole.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Digests {
+    /// Over the approvals of the next change.
+    pub approvals: [u8; 8],
+    /// Over the ordering messages of the next height.
+    pub ordering: [u8; 8],
+    /// Over the node infos of members.
+    pub nodes: [u8; 8],
+    /// Over the fork proofs.
+    pub proofs: [u8; 8],
+}
+
+impl Digests {
+    /// Computes them.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails.
+    pub fn read(view: &dyn View, charter: Option<&Certified>) -> Result<Self, RowsError> {
+        let version = charter.map_or(0, |c| c.charter.version);
+        let keys = |table, prefix: &[u8]| -> Result<[u8; 8], RowsError> {
+            let rows = view.scan(table, prefix, prefix, DIGEST_ROWS_MAX)?;
+            Ok(digest(rows.iter().map(|(key, _)| key.as_slice())))
+        };
+        let mut nodes = Vec::new();
+        for peer in charter.map(members_nodes).unwrap_or_default() {
+            nodes.extend(view.get(Table::Documents, &key::node_info(&peer))?);
+        }
+        Ok(Self {
+            approvals: keys(Table::Documents, &key::approvals(version))?,
+            ordering: keys(Table::Promises, &key::ordering_at(version + 1))?,
+            nodes: digest(nodes.iter().map(Vec::as_slice)),
+            proofs: keys(Table::Promises, b"f")?,
+        })
+    }
+
+    /// The status that they are part of.
+    pub fn status(self, now: Now, charter: Option<&Certified>, logs: Vec<LogStatus>, recovering: bool) -> Status {
+        let Self { approvals, ordering, nodes, proofs } = self;
+        Status {
+            protocol: crate::wire::PROTOCOL_VERSION,
+            time_ms: now.wall_ms,
+            charter: charter.map_or(0, |c| c.charter.version),
+            charter_hash: charter.map(|c| c.hash),
+            logs,
+            approvals,
+            ordering,
+            nodes,
+            proofs,
+            holdings: [0; 8],
+            recovering,
+        }
+    }
+}
+
+/// All nodes of all members, ascending.
+pub fn members_nodes(charter: &Certified) -> BTreeSet<PeerId> {
+    charter.identities.values().flat_map(|i| i.identity.roles.nodes.iter().map(|key| PeerId(*key))).collect()
+}
+
+/// Node infos of members, as many as fit.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn nodes(rows: &dyn Rows, charter: Option<&Certified>) -> Result<Vec<Vec<u8>>, RowsError> {
+    let mut bytes = 0;
+    let mut out = Vec::new();
+    for peer in charter.map(members_nodes).unwrap_or_default() {
+        let Some(info) = rows.get(Table::Documents, &key::node_info(&peer))? else { continue };
+        bytes += info.len() + 8;
+        if bytes > PARTS_MAX_BYTES {
+            break;
+        }
+        out.push(info);
+    }
+    Ok(out)
 }
 
 fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 8] {
@@ -118,14 +204,27 @@ pub fn holdings_digest(holdings: &SignedHoldings) -> [u8; 8] {
 /// [`RowsError`] if the view fails.
 pub fn entries(view: &dyn View, log: PeerId, from: u64) -> Result<Response, RowsError> {
     let Some(row) = state::log(view, &log)? else { return Ok(Response::Refused(Refusal::NotHere)) };
+    let refused = Ok(Response::Refused(Refusal::NotHere));
     let end = row.end().map_or(row.size(), |end| end.min(row.size()));
-    let witnessed = row.witnessed.filter(|(size, _)| row.closed.forked && *size == end);
-    let (note, size) = match witnessed {
-        Some((size, _)) => (view.get(Table::Promises, &key::witnessed(&log))?.unwrap_or_default(), size),
+    let head = row.end_head().filter(|(size, _)| *size > 0 && *size <= row.size());
+    let (note, size) = match head {
+        // Where the log ends is known otherwise than by a note, and only leaves that lead there are of use.
+        Some((size, root)) if crate::view::judge::root_matches(&row, view, size, root)? => {
+            let note = if row.note_size == size && row.note_root == Some(root) {
+                row.note.clone()
+            } else if row.witnessed == Some((size, root)) {
+                view.get(Table::Promises, &key::witnessed(&log))?.unwrap_or_default()
+            } else {
+                Vec::new()
+            };
+            (note, size)
+        }
+        Some(_) => return refused,
+        None if row.closed.forked || row.note.is_empty() => return refused,
         None => (row.note.clone(), row.note_size),
     };
-    if from >= end || size > row.size() || note.is_empty() {
-        return Ok(Response::Refused(Refusal::NotHere));
+    if from >= end || size > row.size() {
+        return refused;
     }
     let mut leaves = Vec::new();
     let mut bytes = 0;
@@ -183,6 +282,24 @@ pub fn charters_from(rows: &dyn Rows, from: u64) -> Result<Vec<charters::Charter
         out.push(bundle);
     }
     Ok(out)
+}
+
+/// The newest charters, ascending, as many as fit.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn newest_charters(rows: &dyn Rows) -> Result<Vec<charters::CharterBundle>, RowsError> {
+    let newest = state::meta(rows)?.charter;
+    let mut from = newest.saturating_sub(255).max(1);
+    loop {
+        let out = charters_from(rows, from)?;
+        // Those that did not fit are the newest ones: begin later, until they do.
+        match out.len() as u64 {
+            0 => return Ok(out),
+            n if from + n > newest => return Ok(out),
+            n => from += n.div_ceil(2),
+        }
+    }
 }
 
 /// Documents under a prefix, as many as fit.

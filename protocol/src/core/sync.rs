@@ -4,7 +4,8 @@
 
 use super::api::Fault;
 use super::logs::{self, Taken};
-use super::peers::{Peers, Topic};
+use super::peers::{Peer, Peers, Topic};
+use super::standing::Standing;
 use super::{Cx, agree, serve};
 use crate::charter::certificate::{Certified, CharterBundle};
 use crate::ids::PeerId;
@@ -13,14 +14,23 @@ use crate::view::rows::RowsError;
 use crate::view::state;
 use crate::wire::sync::{Request, Status};
 
+/// Between two polls while members agree on a charter, in milliseconds: gossip may be lost, and a round takes a second or two.
+const HURRY_MS: u64 = 1_000;
+
+/// When a connected peer is polled next.
+fn due_ms(entry: &Peer, hurry: bool) -> u64 {
+    if hurry { entry.next_poll_ms.min(entry.polled_ms + HURRY_MS) } else { entry.next_poll_ms }
+}
+
 /// Asks those whose turn it is.
-pub fn poll(cx: &mut Cx<'_>, peers: &mut Peers) {
+pub fn poll(cx: &mut Cx<'_>, peers: &mut Peers, hurry: bool) {
     let now = cx.now.mono_ms;
     for peer in peers.connected() {
         let Some(entry) = peers.table.get_mut(&peer) else { continue };
-        if now < entry.next_poll_ms {
+        if now < due_ms(entry, hurry) {
             continue;
         }
+        entry.polled_ms = now;
         // Spread over a quarter of the period, by the peer's id, so that restarted nodes do not poll in step.
         let spread = u64::from(peer.key().as_bytes()[0]) * (cx.set.poll_ms / 4) / 255;
         entry.next_poll_ms = now + cx.set.poll_ms - spread;
@@ -29,48 +39,66 @@ pub fn poll(cx: &mut Cx<'_>, peers: &mut Peers) {
 }
 
 /// When the next poll is due.
-pub fn next_poll_ms(peers: &Peers) -> Option<u64> {
-    peers.table.values().filter(|p| p.connected_ms.is_some()).map(|p| p.next_poll_ms).min()
+pub fn next_poll_ms(peers: &Peers, hurry: bool) -> Option<u64> {
+    peers.table.values().filter(|p| p.connected_ms.is_some()).map(|p| due_ms(p, hurry)).min()
 }
 
 /// Takes a peer's status and asks for what it has and this node lacks.
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn status(cx: &mut Cx<'_>, peers: &mut Peers, peer: PeerId, status: Status, recovering: bool) -> Result<(), RowsError> {
+pub fn status(
+    cx: &mut Cx<'_>,
+    peers: &mut Peers,
+    standing: &mut Standing,
+    peer: PeerId,
+    status: Status,
+    recovering: bool,
+) -> Result<(), RowsError> {
     if let Some(entry) = peers.table.get_mut(&peer) {
         let theirs = i64::try_from(status.time_ms).unwrap_or(i64::MAX);
         entry.clock_offset_ms = i64::try_from(cx.now.wall_ms).unwrap_or(i64::MAX).saturating_sub(theirs);
         entry.status = Some((cx.now.mono_ms, status));
+        // Whatever still differs is asked for again: an answer may have been lost, or could not be used then.
+        entry.asked_for.clear();
     }
-    compare(cx, peers, peer, recovering)
+    compare(cx, peers, standing, peer, recovering)
 }
 
 /// Compares what `peer` last said with what is here.
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn compare(cx: &mut Cx<'_>, peers: &mut Peers, peer: PeerId, recovering: bool) -> Result<(), RowsError> {
+pub fn compare(
+    cx: &mut Cx<'_>,
+    peers: &mut Peers,
+    standing: &mut Standing,
+    peer: PeerId,
+    recovering: bool,
+) -> Result<(), RowsError> {
     let Some((_, status)) = peers.table.get(&peer).and_then(|p| p.status.clone()) else { return Ok(()) };
     let version = cx.charter.as_ref().map_or(0, |c| c.charter.version);
     if status.charter > version && !peers.fetching_charters() {
         peers.ask(cx, peer, Request::Charters { from: version + 1 });
     }
+    standing.refresh(cx)?;
     for theirs in &status.logs {
-        let Some(row) = logs::wanted(cx, &theirs.log, recovering)? else { continue };
-        let more = theirs.size > row.size() && (row.end().is_none() || row.end().is_some_and(|end| row.size() < end));
-        if more && !peers.fetching(&theirs.log) {
-            peers.ask(cx, peer, Request::Entries { log: theirs.log, from: row.size() });
+        let own = standing.log(&theirs.log);
+        let size = own.map_or(0, |own| own.size);
+        if theirs.size > size && !peers.fetching(&theirs.log) && logs::wanted(cx, &theirs.log, recovering)?.is_some() {
+            peers.ask(cx, peer, Request::Entries { log: theirs.log, from: size });
         }
-    }
-    let mine = serve::status(cx.view, cx.charters, cx.own, cx.now, false)?;
-    for theirs in &status.logs {
-        let held = mine.logs.iter().find(|l| l.log == theirs.log);
-        // Another digest at the same size, or evidence of a larger witnessed size of a closed log.
-        if held.is_some_and(|own| own.promises != theirs.promises && (own.size >= theirs.cosigned || own.witnessed < theirs.witnessed)) {
+        // Another digest at one size may be another root; else what cosignatures are over must be held to be of use. A log
+        // that has forked is compared by its evidence alone.
+        let differs = own.is_some_and(|own| {
+            own.promises != theirs.promises
+                && (own.size >= theirs.cosigned || own.witnessed < theirs.witnessed || standing.forked(&theirs.log))
+        });
+        if differs {
             ask_once(cx, peers, peer, Topic::Notes(theirs.log), theirs.promises, Request::Notes { log: theirs.log });
         }
     }
+    let mine = standing.digests(cx)?;
     if status.charter == version {
         if status.approvals != mine.approvals {
             ask_once(cx, peers, peer, Topic::Approvals, status.approvals, Request::Approvals);
@@ -78,9 +106,9 @@ pub fn compare(cx: &mut Cx<'_>, peers: &mut Peers, peer: PeerId, recovering: boo
         if status.ordering != mine.ordering {
             ask_once(cx, peers, peer, Topic::Ordering, status.ordering, Request::Ordering);
         }
-    }
-    if status.nodes != mine.nodes {
-        ask_once(cx, peers, peer, Topic::Nodes, status.nodes, Request::Nodes);
+        if status.nodes != mine.nodes {
+            ask_once(cx, peers, peer, Topic::Nodes, status.nodes, Request::Nodes);
+        }
     }
     if status.proofs != mine.proofs {
         ask_once(cx, peers, peer, Topic::Proofs, status.proofs, Request::Proofs);
@@ -92,7 +120,7 @@ pub fn compare(cx: &mut Cx<'_>, peers: &mut Peers, peer: PeerId, recovering: boo
     Ok(())
 }
 
-/// Asks for what stands behind a digest, once for each value of it.
+/// Asks for what stands behind a digest, once for each status in which it stood.
 fn ask_once(cx: &mut Cx<'_>, peers: &mut Peers, peer: PeerId, topic: Topic, digest: [u8; 8], request: Request) {
     let asked = peers.table.get(&peer).and_then(|p| p.asked_for.get(&topic).copied());
     if asked != Some(digest) && peers.ask(cx, peer, request)

@@ -7,17 +7,18 @@ use super::charters::Charters;
 use super::judge::{self, Judge, PREAMBLE};
 use super::overlay::Overlay;
 use super::rows::{Change, Rows, RowsError, Table};
+use super::stake;
 use super::state::{self, CharterRow, CosignedRow, EntryRow, LeafAt, LogRow, Position, Verdict, key};
 use std::collections::BTreeSet;
 
 use crate::charter::certificate::{Certified, CharterBundle};
 use crate::charter::rules::Charter;
 use crate::codec::CodecError;
-use crate::documents::{Approval, Change as CharterChange, Document, Kind, NodeInfo};
+use crate::documents::{Approval, Change as CharterChange, Document, Kind, NodeInfo, Writer};
 use crate::envelope::Envelope;
 use crate::ids::{PeerId, Sha256};
 use crate::limits::BATCH_MAX_BYTES;
-use crate::log::{Cosignature, Origin, note, tree};
+use crate::log::{Cosignature, Origin, SignedCheckpoint, note, tree};
 use crate::record::{Audit, Batch, Local, Placed, Record};
 
 /// Why a batch could not be folded.
@@ -75,7 +76,7 @@ impl Fold {
     fn record(&self, rows: &mut Overlay<'_>, at: Position, placed: Placed) -> Result<(), RowsError> {
         match placed.record {
             Record::Entries { log, first, leaves, .. } => self.entries(rows, at, placed.leaves_at, log, first, leaves),
-            Record::Checkpoint { log, note } => checkpoint(rows, &self.charters, log, note),
+            Record::Checkpoint { log, note } => self.checkpoint(rows, log, &note),
             Record::Cosigned { log, size, root, cosignature } => {
                 self.cosigned(rows, log, CosignedRow { size, root, cosignature })
             }
@@ -90,19 +91,16 @@ impl Fold {
                 Ok(())
             }
             Record::Fork { log, proof } => {
-                let mut row = log_row(rows, log)?;
-                row.closed.forked = true;
-                rows.store(Table::Promises, key::fork(&log), &proof)?;
-                rows.store(Table::Logs, key::log(&log), &row)
+                if rows.get(Table::Promises, &key::fork(&log))?.is_none() {
+                    rows.store(Table::Promises, key::fork(&log), &proof)?;
+                }
+                end(rows, log, |row| row.closed.forked = true)
             }
             Record::Reset { log } => reset(rows, log),
             Record::Local(local) => self::local(rows, local),
             Record::Audit(audit) => self::audit(rows, &audit),
             Record::Witnessed { log, note } => self.witnessed(rows, log, &note),
-            Record::Row { table, key, value } => {
-                rows.put(table, key, value);
-                Ok(())
-            }
+            Record::Row { table, key, value } => self.repeated(rows, table, key, value),
         }
     }
 
@@ -186,6 +184,7 @@ impl Fold {
                 rows.put(Table::Documents, prefix(&id), bytes.clone());
             }
         }
+        let writers = bundle.writers.clone();
         rows.store(Table::Charters, key::charter(charter.version), &CharterRow { bundle })?;
         for (key, _) in rows.scan(Table::Documents, &key::approvals(meta.charter), &[], usize::MAX)? {
             rows.remove(Table::Documents, key);
@@ -197,9 +196,14 @@ impl Fold {
         rows.store(Table::Meta, key::META.to_vec(), &meta)?;
         if matches!(charter.change, Some(CharterChange::Expel { .. })) {
             for stop in &charter.stops {
-                let mut row = log_row(rows, stop.log)?;
-                row.closed.charter = Some((stop.size, stop.root));
-                rows.store(Table::Logs, key::log(&stop.log), &row)?;
+                end(rows, stop.log, |row| row.closed.charter = Some((stop.size, stop.root)))?;
+            }
+        }
+        for bytes in &writers {
+            let writer = Envelope::parse(bytes).ok().filter(|e| charter.members.iter().any(|m| m.writer == e.id()));
+            if let Some(closes) = writer.and_then(|e| Writer::open(&e).ok()).and_then(|w| w.closes) {
+                let first = |held: Option<u64>| held.map_or(closes.size, |size| size.min(closes.size));
+                end(rows, closes.log, |row| row.closed.owner = Some(first(row.closed.owner)))?;
             }
         }
         // Entries that waited for this charter can be judged now.
@@ -218,52 +222,149 @@ impl Fold {
         let newer = |old: &CosignedRow| {
             new.size > old.size || new.size == old.size && new.cosignature.time_s > old.cosignature.time_s
         };
-        if state::get::<CosignedRow>(rows, Table::Promises, &key)?.is_none_or(|old| newer(&old)) {
-            rows.store(Table::Promises, key, &new)?;
+        let old = state::get::<CosignedRow>(rows, Table::Promises, &key)?;
+        if old.as_ref().is_some_and(|old| !newer(old)) {
+            return Ok(());
         }
-        self.witness(rows, log, new.size, new.root)
+        rows.store(Table::Promises, key, &new)?;
+        self.witness(rows, log, new.size, new.root)?;
+        // A note that nobody's newest cosignature is over will not be witnessed any more.
+        if let Some(old) = old.filter(|old| old.size != new.size)
+            && !promises(rows, &log)?.iter().any(|p| p.size == old.size)
+        {
+            rows.remove(Table::Promises, key::note(&log, old.size));
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, rows: &mut Overlay<'_>, log: PeerId, bytes: &[u8]) -> Result<(), RowsError> {
+        let mut row = log_row(rows, log)?;
+        let Some(charter) = self.charters.newest(rows)? else { return Ok(()) };
+        let Ok(opened) = note::open(bytes, Origin::new(charter.federation, log), &|_| false) else { return Ok(()) };
+        let checkpoint = *opened.signed.checkpoint();
+        if checkpoint.size < row.note_size {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut row.note, opened.signed.without_cosignatures().to_text().into_bytes());
+        let old = std::mem::replace(&mut row.note_size, checkpoint.size);
+        row.note_root = Some(checkpoint.root);
+        rows.store(Table::Logs, key::log(&log), &row)?;
+        let waits = old > row.witnessed.map_or(0, |(size, _)| size) && old < checkpoint.size;
+        if waits && promises(rows, &log)?.iter().any(|p| p.size == old) {
+            rows.put(Table::Promises, key::note(&log, old), before);
+        }
+        self.witness(rows, log, checkpoint.size, checkpoint.root)
     }
 
     /// Takes a witnessed note over from another node, after counting its cosignatures.
     fn witnessed(&self, rows: &mut Overlay<'_>, log: PeerId, bytes: &[u8]) -> Result<(), RowsError> {
-        let mut row = log_row(rows, log)?;
-        let version = if row.charter > 0 { row.charter } else { state::meta(rows)?.charter };
-        let Some(charter) = self.charters.get(rows, version)? else { return Ok(()) };
-        let Ok(opened) = note::open(bytes, Origin::new(charter.federation, log), &|_| true) else { return Ok(()) };
+        let row = log_row(rows, log)?;
+        let Some(newest) = self.charters.newest(rows)? else { return Ok(()) };
+        let Ok(opened) = note::open(bytes, Origin::new(newest.federation, log), &|_| true) else { return Ok(()) };
         let checkpoint = *opened.signed.checkpoint();
-        let counts = witnesses(&charter, &log, opened.signed.witnesses().map(|c| c.peer));
-        if counts && row.witnessed.is_none_or(|(held, _)| held < checkpoint.size) {
-            row.witnessed = Some((checkpoint.size, checkpoint.root));
-            rows.store(Table::Logs, key::log(&log), &row)?;
-            rows.put(Table::Promises, key::witnessed(&log), opened.signed.to_text().into_bytes());
+        let by: Vec<PeerId> = opened.signed.witnesses().map(|c| c.peer).collect();
+        let mut counts = false;
+        for version in charters_at(rows, &row, &log, checkpoint.size, newest.charter.version)? {
+            let charter = self.charters.get(rows, version)?;
+            counts |= charter.is_some_and(|charter| witnesses(&charter, &log, by.iter().copied()));
+        }
+        if counts && row.witnessed.is_none_or(|held| held < (checkpoint.size, checkpoint.root)) {
+            self.set_witnessed(rows, log, &opened.signed)?;
         }
         Ok(())
     }
 
-    /// Notes whether the checkpoint of this size is witnessed now.
+    /// Notes whether the checkpoint of this size is witnessed now. Only one whose note is held counts: others must be able to
+    /// see the same.
     fn witness(&self, rows: &mut Overlay<'_>, log: PeerId, size: u64, root: Sha256) -> Result<(), RowsError> {
-        let mut row = log_row(rows, log)?;
-        if row.witnessed.is_some_and(|(held, _)| held >= size) {
+        let row = log_row(rows, log)?;
+        if row.witnessed.is_some_and(|held| held >= (size, root)) {
             return Ok(());
         }
-        let version = if row.charter > 0 { row.charter } else { state::meta(rows)?.charter };
-        let Some(charter) = self.charters.get(rows, version)? else { return Ok(()) };
-        let promises: Vec<CosignedRow> = state::list(rows, Table::Promises, &key::cosigned_of(&log), usize::MAX)?;
-        let fitting: Vec<Cosignature> =
-            promises.iter().filter(|p| p.size == size && p.root == root).map(|p| p.cosignature).collect();
+        let fitting: Vec<Cosignature> = promises(rows, &log)?
+            .iter()
+            .filter(|p| p.size == size && p.root == root)
+            .map(|p| p.cosignature)
+            .collect();
+        let newest = state::meta(rows)?.charter;
+        let version = charters_at(rows, &row, &log, size, newest)?.pop();
+        let Some(charter) = version.map(|v| self.charters.get(rows, v)).transpose()?.flatten() else { return Ok(()) };
         if !witnesses(&charter, &log, fitting.iter().map(|c| c.peer)) {
             return Ok(());
         }
-        row.witnessed = Some((size, root));
-        rows.store(Table::Logs, key::log(&log), &row)?;
-        if row.note_size == size && row.note_root == Some(root) {
-            let origin = Origin::new(charter.federation, log);
-            if let Ok(opened) = note::merge(&row.note, origin, &|_| true, &fitting) {
-                rows.put(Table::Promises, key::witnessed(&log), opened.signed.to_text().into_bytes());
+        let bytes = match row.note_size == size {
+            true => Some(row.note.clone()),
+            false => rows.get(Table::Promises, &key::note(&log, size))?,
+        };
+        let origin = Origin::new(charter.federation, log);
+        let merged = bytes.and_then(|bytes| note::merge(&bytes, origin, &|_| true, &fitting).ok());
+        match merged.filter(|opened| opened.signed.checkpoint().root == root) {
+            Some(opened) => self.set_witnessed(rows, log, &opened.signed),
+            None => Ok(()),
+        }
+    }
+
+    fn set_witnessed(&self, rows: &mut Overlay<'_>, log: PeerId, signed: &SignedCheckpoint) -> Result<(), RowsError> {
+        let checkpoint = *signed.checkpoint();
+        rows.put(Table::Promises, key::witnessed(&log), signed.to_text().into_bytes());
+        for (key, _) in rows.scan(Table::Promises, &key::notes_of(&log), &[], usize::MAX)? {
+            if key.last_chunk::<8>().is_some_and(|size| u64::from_be_bytes(*size) <= checkpoint.size) {
+                rows.remove(Table::Promises, key);
             }
         }
-        Ok(())
+        end(rows, log, |row| row.witnessed = Some((checkpoint.size, checkpoint.root)))
     }
+
+    /// A row as it stood, repeated; where the state of a log goes with it, that is restored too.
+    fn repeated(&self, rows: &mut Overlay<'_>, table: Table, key: Vec<u8>, value: Vec<u8>) -> Result<(), RowsError> {
+        let log = key.get(1..33).and_then(|bytes| bytes.try_into().ok());
+        let log = log.map(|bytes| PeerId(crate::ids::PublicKey(bytes)));
+        let kind = key.first().copied();
+        rows.put(table, key, value.clone());
+        match (table, kind, log) {
+            (Table::Promises, Some(b'f'), Some(log)) => end(rows, log, |row| row.closed.forked = true),
+            (Table::Promises, Some(b'w'), Some(log)) => self.witnessed(rows, log, &value),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Newest promises about a log.
+fn promises(rows: &Overlay<'_>, log: &PeerId) -> Result<Vec<CosignedRow>, RowsError> {
+    state::list(rows, Table::Promises, &key::cosigned_of(log), usize::MAX)
+}
+
+/// The charter versions by whose quorum a checkpoint of `size` may count as witnessed: the last one below it in the log. Of a
+/// log of which so much is not held, that may be any version.
+fn charters_at(rows: &Overlay<'_>, row: &LogRow, log: &PeerId, size: u64, newest: u64) -> Result<Vec<u64>, RowsError> {
+    if row.owner.is_none() {
+        return Ok((1..=newest).collect());
+    }
+    if row.judged < size.min(row.size()) {
+        // A charter may wait among the entries below.
+        return Ok(Vec::new());
+    }
+    let mut at = None;
+    for (key, value) in rows.scan(Table::Logs, &key::charters_in(log), &[], usize::MAX)? {
+        if key.last_chunk::<8>().is_some_and(|index| u64::from_be_bytes(*index) < size) {
+            at = Some(state::decode::<u64>(&value)?);
+        }
+    }
+    Ok(at.into_iter().collect())
+}
+
+/// Changes where a log ends, and settles again what that concerns.
+fn end(rows: &mut Overlay<'_>, log: PeerId, change: impl FnOnce(&mut LogRow)) -> Result<(), RowsError> {
+    let mut row = log_row(rows, log)?;
+    let before = row.end();
+    change(&mut row);
+    let after = row.end();
+    rows.store(Table::Logs, key::log(&log), &row)?;
+    if before == after {
+        return Ok(());
+    }
+    let from = before.unwrap_or(u64::MAX).min(after.unwrap_or(u64::MAX));
+    stake::settle_from(rows, &log, from)
 }
 
 /// Whether cosignatures by these nodes make a checkpoint of `log` witnessed: k - 1 other members, each counted once.
@@ -309,20 +410,6 @@ fn settle(rows: &mut Overlay<'_>, log: PeerId, row: &mut LogRow, index: u64, ver
     Ok(())
 }
 
-fn checkpoint(rows: &mut Overlay<'_>, charters: &Charters, log: PeerId, bytes: Vec<u8>) -> Result<(), RowsError> {
-    let mut row = log_row(rows, log)?;
-    let Some(charter) = charters.newest(rows)? else { return Ok(()) };
-    let Ok(opened) = note::open(&bytes, Origin::new(charter.federation, log), &|_| false) else { return Ok(()) };
-    let checkpoint = opened.signed.checkpoint();
-    if checkpoint.size >= row.note_size {
-        row.note_size = checkpoint.size;
-        row.note_root = Some(checkpoint.root);
-        row.note = opened.signed.without_cosignatures().to_text().into_bytes();
-        rows.store(Table::Logs, key::log(&log), &row)?;
-    }
-    Ok(())
-}
-
 fn document(rows: &mut Overlay<'_>, bytes: Vec<u8>) -> Result<(), RowsError> {
     let Ok(envelope) = Envelope::parse(&bytes) else { return Ok(()) };
     match Kind::of(&envelope) {
@@ -360,17 +447,22 @@ fn reset(rows: &mut Overlay<'_>, log: PeerId) -> Result<(), RowsError> {
         rows.remove(Table::Documents, judge::waiting_key(&log, index));
         rows.remove(Table::Local, key::missing(&log, index));
     }
-    for (at, process) in rows.scan(Table::Releases, &key::releases_of(&log), &[], usize::MAX)? {
-        rows.remove(Table::Releases, at);
-        if let Some(row) = state::get::<state::ReleaseRow>(rows, Table::Releases, &process)? {
-            rows.remove(Table::Releases, key::release_id(&row.id));
+    stake::forget(rows, &log, row.seq)?;
+    for (table, prefix) in [(Table::Documents, key::stand_in(&log)), (Table::Logs, key::charters_in(&log))] {
+        for (key, _) in rows.scan(table, &prefix, &[], usize::MAX)? {
+            rows.remove(table, key);
         }
-        rows.remove(Table::Releases, process.clone());
-        rows.remove(Table::Search, process);
     }
     let mut fresh = LogRow::new(row.number);
     std::mem::swap(&mut fresh.closed, &mut row.closed);
+    // An own leave is judged again when it comes again; what a later writer says of the log stays.
     fresh.closed.owner = None;
+    for bundle in super::charters::bundles(rows, 1, usize::MAX)? {
+        let closes = bundle.writers.iter().filter_map(|w| Writer::open(&Envelope::parse(w).ok()?).ok()?.closes);
+        for size in closes.filter(|c| c.log == log).map(|c| c.size) {
+            fresh.closed.owner = Some(fresh.closed.owner.map_or(size, |held| held.min(size)));
+        }
+    }
     fresh.witnessed = row.witnessed;
     fresh.resets = row.resets + 1;
     rows.store(Table::Logs, key::log(&log), &fresh)
@@ -416,7 +508,8 @@ fn audit(rows: &mut Overlay<'_>, audit: &Audit) -> Result<(), RowsError> {
 /// Rows that no peer could give back. Held releases are not among them: the artifacts tell.
 fn carried(rows: &dyn Rows) -> Result<Vec<(Table, Vec<u8>, Vec<u8>)>, RowsError> {
     let mut out = Vec::new();
-    let prefixes: [(Table, &[u8]); 9] = [
+    let prefixes: [(Table, &[u8]); 10] = [
+        (Table::Promises, b"k"),
         (Table::Promises, b"c"),
         (Table::Promises, b"o"),
         (Table::Promises, b"w"),

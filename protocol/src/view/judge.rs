@@ -6,6 +6,7 @@ use super::charters::{self, Charters};
 use super::facts;
 use super::overlay::Overlay;
 use super::rows::{Rows, RowsError, Table};
+use super::stake;
 use super::state::{self, LogRow, Verdict, key};
 use crate::charter::certificate::Certified;
 use crate::charter::rules::Charter;
@@ -71,9 +72,13 @@ impl Judge<'_, '_> {
         let Some(id) = certified.identities.get(member).filter(|i| i.hash == identity.id()) else {
             return orphan(self, "the identity is not the one that the charter pins");
         };
+        let seq = certified.writers.get(member).map_or(0, |w| w.writer.seq);
         self.row.owner = Some(*member);
+        self.row.seq = seq;
         self.row.identity = Some(id.hash);
         self.row.charter = content.version;
+        self.rows.put(Table::Documents, key::stands(&self.log, &id.hash), Vec::new());
+        self.rows.store(Table::Logs, key::charter_from(&self.log, 2), &content.version)?;
         all(Verdict::Valid)
     }
 
@@ -87,21 +92,24 @@ impl Judge<'_, '_> {
         if self.row.orphan {
             return Ok(Some(Verdict::Void("the log does not start as it must".into())));
         }
+        if self.row.final_end().is_some_and(|end| index >= end) {
+            return Ok(Some(Verdict::Void("it lies beyond the end of its log".into())));
+        }
         let envelope = match Envelope::parse(leaf) {
             Ok(envelope) => envelope,
             Err(e) => return Ok(Some(Verdict::Void(e.to_string()))),
         };
         if Kind::of(&envelope) == Kind::Charter {
-            return self.charter(&envelope);
+            return self.charter(index, &envelope);
         }
         let judged = match Kind::of(&envelope) {
             Kind::Identity => self.identity(&envelope)?,
             Kind::Writer => self.writer(&envelope)?,
             Kind::Request => self.request(&envelope)?,
             Kind::Release => self.release(index, &envelope)?,
-            Kind::Withdrawal => self.withdrawal(&envelope)?,
-            Kind::Correction | Kind::Deprecation | Kind::Transfer => self.about_own(&envelope)?,
-            Kind::Adoption | Kind::Advisory => self.by_approver(&envelope)?,
+            Kind::Withdrawal => self.withdrawal(index, &envelope)?,
+            Kind::Correction | Kind::Deprecation | Kind::Transfer => self.about_own(index, &envelope)?,
+            Kind::Adoption | Kind::Advisory => self.by_approver(index, &envelope)?,
             Kind::Leave => self.leave(index, &envelope)?,
             Kind::NodeInfo | Kind::Approval | Kind::Ordering | Kind::Charter | Kind::Unknown => Ok(Verdict::Kept),
         };
@@ -122,11 +130,15 @@ impl Judge<'_, '_> {
         Ok(Ok((owner, identity.ok_or_else(|| RowsError(format!("identity {hash} is missing")))?, charter)))
     }
 
-    fn charter(&mut self, envelope: &Envelope) -> Result<Option<Verdict>, RowsError> {
+    fn charter(&mut self, index: u64, envelope: &Envelope) -> Result<Option<Verdict>, RowsError> {
         let content = match Charter::parse(envelope.payload()) {
             Ok(content) => content,
             Err(e) => return Ok(Some(Verdict::Void(e.to_string()))),
         };
+        // Told without the charter itself, so that a version that will never be does not hold up the log.
+        if content.version > self.row.charter + 1 {
+            return Ok(Some(Verdict::Void(format!("charter {} is skipped", self.row.charter + 1))));
+        }
         let Some(certified) = self.charters.get(self.rows, content.version)? else { return Ok(None) };
         if certified.hash != envelope.id() {
             return Ok(Some(Verdict::Void("not the certified charter of its version".into())));
@@ -134,9 +146,7 @@ impl Judge<'_, '_> {
         if content.version <= self.row.charter {
             return Ok(Some(Verdict::Kept));
         }
-        if content.version != self.row.charter + 1 {
-            return Ok(Some(Verdict::Void(format!("charter {} is skipped", self.row.charter + 1))));
-        }
+        self.rows.store(Table::Logs, key::charter_from(&self.log, index), &content.version)?;
         self.row.charter = content.version;
         Ok(Some(Verdict::Valid))
     }
@@ -148,7 +158,7 @@ impl Judge<'_, '_> {
         };
         let own = self.row.owner == Some(parsed.member_id(envelope.id()));
         let before = match parsed.prev {
-            Some(prev) => charters::identity(self.rows, &prev)?,
+            Some(prev) => self.standing_identity(&prev)?,
             None => None,
         };
         let checked = match &before {
@@ -161,11 +171,23 @@ impl Judge<'_, '_> {
         };
         let follows = before.is_some_and(|b| Some(b.hash) == self.row.identity);
         self.rows.put(Table::Documents, key::identity(&checked.hash), envelope.bytes().to_vec());
+        self.rows.put(Table::Documents, key::stands(&self.log, &checked.hash), Vec::new());
         if own && follows {
             self.row.identity = Some(checked.hash);
             return Ok(Ok(Verdict::Valid));
         }
         Ok(Ok(Verdict::Kept))
+    }
+
+    /// An identity that stands below in this log, or is pinned by the charter at this point of it. What other logs hold does not
+    /// count, since they may not have arrived.
+    fn standing_identity(&self, hash: &Sha256) -> Result<Option<VerifiedIdentity>, RowsError> {
+        let pinned = self.charters.get(self.rows, self.row.charter)?;
+        let pinned = pinned.is_some_and(|c| c.identities.values().any(|i| i.hash == *hash));
+        if pinned || self.rows.get(Table::Documents, &key::stands(&self.log, hash))?.is_some() {
+            return charters::identity(self.rows, hash);
+        }
+        Ok(None)
     }
 
     /// A copy of a writer: of a newcomer, or of a member that changes its node. Counts through charters only.
@@ -185,7 +207,7 @@ impl Judge<'_, '_> {
         if let Err(why) = self.same_federation(request.federation)? {
             return void(why);
         }
-        let Some(identity) = charters::identity(self.rows, &request.identity)? else {
+        let Some(identity) = self.standing_identity(&request.identity)? else {
             return void("its identity does not stand before it in the log");
         };
         if identity.member != request.member || !identity.identity.roles.approver.signed(envelope) {
@@ -204,22 +226,26 @@ impl Judge<'_, '_> {
             return void(why);
         }
         let process = key::release(&facts.member, &facts.slug, &facts.version);
-        if let Some(other) = state::get::<state::ReleaseRow>(self.rows, Table::Releases, &process)? {
-            let stands = state::log(self.rows, &other.log)?.is_some_and(|log| log.counts(other.index));
-            if stands && (other.log != self.log || other.index < index) {
-                return void(format!("{} {} was published before, at index {}", facts.slug, facts.version, other.index));
-            }
-        }
         let row = facts.row(self.log, index, envelope.id());
-        self.rows.store(Table::Releases, process.clone(), &row)?;
-        self.rows.put(Table::Releases, key::release_at(&self.log, index), process.clone());
-        self.rows.put(Table::Releases, key::release_id(&row.id), process.clone());
-        self.rows.put(Table::Local, key::missing(&self.log, index), Vec::new());
-        self.rows.put(Table::Search, process, facts.search.into_bytes());
-        Ok(Ok(Verdict::Valid))
+        let row = crate::codec::encode(&row).map_err(|e| RowsError(format!("row: {e}")))?;
+        let values = [row, facts.search.into_bytes()];
+        let winner = self.claim(Table::Releases, &process, index, &values)?;
+        match stake::verdict(self.place(index), winner) {
+            Verdict::Void(why) => void(why),
+            verdict => Ok(Ok(verdict)),
+        }
     }
 
-    fn withdrawal(&mut self, envelope: &Envelope) -> Judged {
+    fn place(&self, index: u64) -> stake::Place {
+        stake::Place { seq: self.row.seq, log: self.log, index }
+    }
+
+    fn claim(&mut self, table: Table, main: &[u8], index: u64, values: &[Vec<u8>]) -> Result<Option<stake::Place>, RowsError> {
+        let place = self.place(index);
+        stake::claim(self.rows, table, main, place, values, self.row)
+    }
+
+    fn withdrawal(&mut self, index: u64, envelope: &Envelope) -> Judged {
         let document = match Withdrawal::open(envelope) {
             Ok(document) => document,
             Err(e) => return void(e.to_string()),
@@ -229,11 +255,11 @@ impl Judge<'_, '_> {
             return void(why);
         }
         let key = key::withdrawal(&document.member, &document.release);
-        self.rows.put(Table::Statements, key, envelope.payload().to_vec());
+        self.claim(Table::Statements, &key, index, &[envelope.payload().to_vec()])?;
         Ok(Ok(Verdict::Valid))
     }
 
-    fn about_own(&mut self, envelope: &Envelope) -> Judged {
+    fn about_own(&mut self, index: u64, envelope: &Envelope) -> Judged {
         let parts = match Kind::of(envelope) {
             Kind::Correction => Correction::open(envelope).map(|d| (d.federation, d.member, d.process)),
             Kind::Deprecation => Deprecation::open(envelope).map(|d| (d.federation, d.member, d.process)),
@@ -247,11 +273,11 @@ impl Judge<'_, '_> {
             return void(why);
         }
         let key = key::statement(&member, &process, &envelope.id());
-        self.rows.put(Table::Statements, key, envelope.bytes().to_vec());
+        self.claim(Table::Statements, &key, index, &[envelope.bytes().to_vec()])?;
         Ok(Ok(Verdict::Valid))
     }
 
-    fn by_approver(&mut self, envelope: &Envelope) -> Judged {
+    fn by_approver(&mut self, index: u64, envelope: &Envelope) -> Judged {
         let parts = match Kind::of(envelope) {
             Kind::Adoption => Adoption::open(envelope).map(|d| (d.federation, d.member, d.owner, d.process)),
             _ => Advisory::open(envelope).map(|d| (d.federation, d.member, d.owner, d.process)),
@@ -264,7 +290,7 @@ impl Judge<'_, '_> {
             return void(why);
         }
         let key = key::statement(&owner, &process, &envelope.id());
-        self.rows.put(Table::Statements, key, envelope.bytes().to_vec());
+        self.claim(Table::Statements, &key, index, &[envelope.bytes().to_vec()])?;
         Ok(Ok(Verdict::Valid))
     }
 

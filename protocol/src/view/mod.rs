@@ -3,12 +3,14 @@
 //! Owns the fold from records to rows, the judgement of log entries, and the questions that can be asked of the rows. Whatever
 //! stands here can be made again from the journal.
 
+pub mod catalogue;
 pub mod charters;
 mod facts;
 pub mod fold;
 pub mod judge;
 mod overlay;
 pub mod rows;
+mod stake;
 pub mod state;
 
 pub use fold::{Fold, FoldError};

@@ -13,7 +13,7 @@ use crate::limits::BATCH_MAX_BYTES;
 use crate::log::{Cosignature, Frontier, Hashes, HashesError};
 
 /// Number of the row schema; a view of another number is rebuilt.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Place of a batch in the journal, as the store numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -50,6 +50,8 @@ pub struct LogRow {
     pub note_root: Option<Sha256>,
     /// Entries judged; entries from here on wait for a charter that is not known yet.
     pub judged: u64,
+    /// Number of its writer among those of the owner, once its first three entries were judged good.
+    pub seq: u64,
     /// Whose log it is, once its first three entries were judged good.
     pub owner: Option<MemberId>,
     /// The start of the log is not what it must be: nothing in it counts.
@@ -87,6 +89,7 @@ impl LogRow {
             note_size: 0,
             note_root: None,
             judged: 0,
+            seq: 0,
             owner: None,
             orphan: false,
             identity: None,
@@ -110,6 +113,17 @@ impl LogRow {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+    /// Where the log ends by its owner's or the members' decision, which never changes afterwards.
+    pub fn final_end(&self) -> Option<u64> {
+        self.closed.charter.map(|(size, _)| size).or(self.closed.owner)
+    }
+    /// Size and root at which the log ends, where the root is known from elsewhere than its own checkpoints.
+    pub fn end_head(&self) -> Option<(u64, Sha256)> {
+        if self.closed.charter.is_some() {
+            return self.closed.charter;
+        }
+        self.witnessed.filter(|(size, _)| self.closed.forked && self.end() == Some(*size))
     }
     /// Whether the entry at `index` is below the end.
     pub fn counts(&self, index: u64) -> bool {
@@ -285,6 +299,10 @@ pub mod key {
     pub fn process(member: &MemberId, slug: &Slug) -> Vec<u8> {
         [b"p", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0"].concat()
     }
+    /// The key of a release by the hash of its payload, in `Releases`.
+    pub fn release_id(id: &Sha256) -> Vec<u8> {
+        [b"i", id.as_bytes().as_slice()].concat()
+    }
     /// A release by its version, in `Releases`.
     pub fn release(member: &MemberId, slug: &Slug, version: &str) -> Vec<u8> {
         [process(member, slug).as_slice(), version.as_bytes()].concat()
@@ -293,13 +311,37 @@ pub mod key {
     pub fn release_at(log: &PeerId, index: u64) -> Vec<u8> {
         [b"l", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
     }
-    /// The key of a release by the hash of its payload, in `Releases`.
-    pub fn release_id(id: &Sha256) -> Vec<u8> {
-        [b"i", id.as_bytes().as_slice()].concat()
+    /// The key of the row that the entry at this place claims, in `Releases` (as [`release_at`]) and in `Statements`.
+    pub fn claim_at(log: &PeerId, index: u64) -> Vec<u8> {
+        release_at(log, index)
     }
-    /// Prefix of the releases of a log by place.
-    pub fn releases_of(log: &PeerId) -> Vec<u8> {
+    /// Prefix of what a log claims, by place.
+    pub fn claims_of(log: &PeerId) -> Vec<u8> {
         [b"l", log.key().as_bytes().as_slice()].concat()
+    }
+    /// Mark of an identity that stands in a log, in `Documents`.
+    pub fn stands(log: &PeerId, identity: &Sha256) -> Vec<u8> {
+        [b"y", log.key().as_bytes().as_slice(), identity.as_bytes()].concat()
+    }
+    /// Prefix of the identities that stand in a log.
+    pub fn stand_in(log: &PeerId) -> Vec<u8> {
+        [b"y", log.key().as_bytes().as_slice()].concat()
+    }
+    /// Version of the charter that holds in a log from an index on, in `Logs`.
+    pub fn charter_from(log: &PeerId, index: u64) -> Vec<u8> {
+        [b"c", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
+    }
+    /// Prefix of the charters of a log.
+    pub fn charters_in(log: &PeerId) -> Vec<u8> {
+        [b"c", log.key().as_bytes().as_slice()].concat()
+    }
+    /// An older note of a log that somebody cosigned and that may still be witnessed, in `Promises`.
+    pub fn note(log: &PeerId, size: u64) -> Vec<u8> {
+        [b"k", log.key().as_bytes().as_slice(), size.to_be_bytes().as_slice()].concat()
+    }
+    /// Prefix of the older notes of a log.
+    pub fn notes_of(log: &PeerId) -> Vec<u8> {
+        [b"k", log.key().as_bytes().as_slice()].concat()
     }
     /// Mark of a release that is not held, in `Local`.
     pub fn missing(log: &PeerId, index: u64) -> Vec<u8> {

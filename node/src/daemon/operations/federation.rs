@@ -93,7 +93,7 @@ pub(super) fn members(rows: &dyn Rows, charter: &Certified) -> Result<Vec<Member
             continue;
         };
         let log = state::log(rows, &writer)?;
-        let releases = rows.scan(Table::Releases, &key::releases_of(&writer), &[], usize::MAX)?.len();
+        let releases = rows.scan(Table::Releases, &key::claims_of(&writer), &[], usize::MAX)?.len();
         out.push(MemberView {
             handle: m.handle.clone(),
             name: identity.identity.name().to_owned(),

@@ -4,9 +4,9 @@
 
 pub mod concerns;
 mod federation;
+mod joining;
 mod members;
 mod missing;
-mod nodes;
 mod peers;
 mod processes;
 mod releases;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use federation::*;
+use joining::*;
 use members::*;
-use nodes::*;
 use peers::*;
 use processes::*;
 use releases::*;

@@ -1,7 +1,7 @@
 //! Peers that do not keep to the protocol, built on the bare library.
 
 use super::*;
-use crate::net::{RequestError, limits};
+use crate::net::limits;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::core::Transport as _;
 use libp2p::core::transport::upgrade::Version;
@@ -10,10 +10,13 @@ use libp2p::{StreamProtocol, Swarm, identity::Keypair, tcp, tls, yamux};
 
 /// A bare swarm that speaks the node's transport and whatever its behaviour does.
 fn bare<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
-    let key = Keypair::generate_ed25519();
+    with_key(&Keypair::generate_ed25519(), behaviour)
+}
+
+fn with_key<B: NetworkBehaviour>(key: &Keypair, behaviour: B) -> Swarm<B> {
     let transport = tcp::tokio::Transport::new(tcp::Config::new())
         .upgrade(Version::V1Lazy)
-        .authenticate(tls::Config::new(&key).unwrap())
+        .authenticate(tls::Config::new(key).unwrap())
         .multiplex(yamux::Config::default())
         .boxed();
     let config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE);
@@ -26,7 +29,11 @@ fn multiaddr(node: &Node) -> libp2p::Multiaddr {
 
 /// A bare peer that is connected to `node` and can open any stream.
 async fn attacker(node: &Node) -> (libp2p_stream::Control, libp2p::PeerId) {
-    let mut swarm = bare(libp2p_stream::Behaviour::new());
+    attacker_with(&Keypair::generate_ed25519(), node).await
+}
+
+async fn attacker_with(key: &Keypair, node: &Node) -> (libp2p_stream::Control, libp2p::PeerId) {
+    let mut swarm = with_key(key, libp2p_stream::Behaviour::new());
     let control = swarm.behaviour().new_control();
     swarm.dial(multiaddr(node)).unwrap();
     let peer = loop {
@@ -68,7 +75,10 @@ async fn hostile_lengths_are_refused_and_the_node_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_other_protocol_is_refused() {
     let node = Node::start(1).await;
-    let (mut control, peer) = attacker(&node).await;
+    let key = Keypair::generate_ed25519();
+    // On the first connection and on a second one with the same key beside it.
+    let (first, peer) = attacker_with(&key, &node).await;
+    let (second, _) = attacker_with(&key, &node).await;
     let protocols = [
         "/verbund/1/sync",
         "/verbund/1/blob",
@@ -78,11 +88,14 @@ async fn every_other_protocol_is_refused() {
         "/ipfs/ping/1.0.0",
         "/ipfs/id/1.0.0",
     ];
-    for protocol in protocols {
-        let opened = within(control.open_stream(peer, StreamProtocol::new(protocol))).await;
-        assert!(matches!(opened, Err(libp2p_stream::OpenStreamError::UnsupportedProtocol(_))), "{protocol}");
+    for mut control in [first, second] {
+        for protocol in protocols {
+            let opened = within(control.open_stream(peer, StreamProtocol::new(protocol))).await;
+            assert!(matches!(opened, Err(libp2p_stream::OpenStreamError::UnsupportedProtocol(_))), "{protocol}");
+        }
+        assert!(within(control.open_stream(peer, JOIN)).await.is_ok());
     }
-    assert!(within(control.open_stream(peer, JOIN)).await.is_ok());
+    assert_eq!(within(node.net.status()).await.unwrap().strangers, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,7 +184,7 @@ async fn a_flood_of_strangers_locks_no_member_out() {
     late.lets_in(&[a.peer]);
     a.members(&[&b, &late]);
     late.connected(a.peer).await;
-    assert_eq!(within(late.net.request(a.peer, Protocol::Sync, b"1".to_vec())).await.unwrap(), b"re:1");
+    assert_eq!(asked(&late, &a, b"1").await.unwrap(), b"re:1");
     assert_eq!(within(b.net.request(a.peer, Protocol::Sync, b"2".to_vec())).await.unwrap(), b"re:2");
     assert_eq!(echoed(&b, &a, b"artifact").await, b"artifact");
     while let Ok(seen) = b.seen.try_recv() {
@@ -183,4 +196,72 @@ async fn a_flood_of_strangers_locks_no_member_out() {
     for task in flood {
         task.abort();
     }
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures the memory of the whole process: run alone"]
+async fn hostile_input_does_not_fill_memory() {
+    let node = Node::start(1).await;
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let before = resident();
+    let mut peak = before;
+    let mut attackers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let target = multiaddr(&node);
+        let sent = sent.clone();
+        attackers.spawn(async move {
+            // Announces an almost full frame (the answer fits into the window), sends more than that without an end, over as many streams as it can get.
+            loop {
+                let mut swarm = bare(libp2p_stream::Behaviour::new());
+                let mut control = swarm.behaviour().new_control();
+                swarm.dial(target.clone()).unwrap();
+                let peer = loop {
+                    match swarm.select_next_some().await {
+                        SwarmEvent::ConnectionEstablished { peer_id, .. } => break Some(peer_id),
+                        SwarmEvent::OutgoingConnectionError { .. } => break None,
+                        _ => {}
+                    }
+                };
+                let Some(peer) = peer else { continue };
+                let driver = tokio::spawn(async move {
+                    loop {
+                        swarm.select_next_some().await;
+                    }
+                });
+                while let Ok(mut stream) = control.open_stream(peer, JOIN).await {
+                    let mut rest = 2 << 20;
+                    let mut chunk = vec![0_u8; 64 << 10];
+                    chunk[..4].copy_from_slice(&(limits::JOIN_REQUEST_MAX_BYTES as u32 - 4_096).to_be_bytes());
+                    // A stream that is no longer read just stops; the next one goes on.
+                    let patience = Duration::from_millis(100);
+                    while rest > 0 {
+                        match tokio::time::timeout(patience, stream.write_all(&chunk)).await {
+                            Ok(Ok(())) => rest -= chunk.len(),
+                            _ => break,
+                        }
+                        sent.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+                driver.abort();
+            }
+        });
+    }
+    let total = 256 << 20;
+    while sent.load(std::sync::atomic::Ordering::Relaxed) < total {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        peak = peak.max(resident());
+    }
+    println!(
+        "sent {} MiB, resident +{} MiB",
+        sent.load(std::sync::atomic::Ordering::Relaxed) >> 20,
+        (peak - before) >> 20
+    );
+    // The attackers' own buffers are part of it.
+    assert!(peak - before < 48 << 20);
 }

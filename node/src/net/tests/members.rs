@@ -1,7 +1,7 @@
 //! What members may do, and how they stay connected.
 
 use super::*;
-use crate::net::{PublishError, RequestError, StreamError, keylog, limits};
+use crate::net::{PublishError, StreamError, keylog, limits};
 use verbund_protocol::limits::{FRAME_MAX_BYTES, GOSSIP_MAX_BYTES};
 
 async fn talks(a: &mut Node, b: &mut Node) {
@@ -146,7 +146,7 @@ async fn a_restarted_member_is_connected_again() {
     let b = Node::with(&config(2, &port)).await;
     b.lets_in(&[a.peer]);
     a.connected(b.peer).await;
-    assert_eq!(within(b.net.request(a.peer, Protocol::Sync, b"back".to_vec())).await.unwrap(), b"re:back");
+    assert_eq!(asked(&b, &a, b"back").await.unwrap(), b"re:back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,16 +197,7 @@ async fn requests_time_out() {
     a.members(&[&b]);
     b.members(&[&a]);
     a.connected(b.peer).await;
-    let answer = loop {
-        // Until b has learnt of its member, the protocol is refused.
-        match within(a.net.request(b.peer, Protocol::Sync, b"later".to_vec())).await {
-            Err(RequestError::Unsupported | RequestError::NotConnected | RequestError::Lost(_)) => {
-                tokio::task::yield_now().await
-            }
-            other => break other,
-        }
-    };
-    assert_eq!(answer, Err(RequestError::TimedOut));
+    assert_eq!(asked(&a, &b, b"later").await, Err(RequestError::TimedOut));
 }
 
 #[tokio::test(flavor = "multi_thread")]

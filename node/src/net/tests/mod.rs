@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use verbund_protocol::ids::PeerId;
 use verbund_protocol::keys::SecretKey;
 
-use super::{BlobStreams, Config, HostPort, NetEvent, NetHandle, Protocol, Verdict, start};
+use super::{BlobStreams, Config, HostPort, NetEvent, NetHandle, Protocol, RequestError, Verdict, start};
 
 /// Far above what any step takes; only a failure reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -158,6 +158,21 @@ async fn pair(a: u8, b: u8) -> (Node, Node) {
     a.connected(b.peer).await;
     b.connected(a.peer).await;
     (a, b)
+}
+
+/// Asks until both sides know each other as members: the other side may take a moment longer.
+async fn asked(from: &Node, to: &Node, bytes: &[u8]) -> Result<Vec<u8>, RequestError> {
+    let answered = async {
+        loop {
+            match from.net.request(to.peer, Protocol::Sync, bytes.to_vec()).await {
+                Err(RequestError::Unsupported | RequestError::NotConnected | RequestError::Lost(_)) => {
+                    tokio::task::yield_now().await;
+                }
+                answer => return answer,
+            }
+        }
+    };
+    within(answered).await
 }
 
 /// Sends bytes over an artifact stream and reads them back.

@@ -234,8 +234,8 @@ fn unreadable_files_are_named() {
     }
     let (dir, root) = folder(&[("geheim.xml", b"x"), ("zu/x", b"x"), ("offen", b"x")]);
     fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    fs::set_permissions(root.join("geheim.xml"), PermissionsExt::from_mode(0)).unwrap();
-    fs::set_permissions(root.join("zu"), PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(root.join("geheim.xml"), PermissionsExt::from_mode(0o000)).unwrap();
+    fs::set_permissions(root.join("zu"), PermissionsExt::from_mode(0o000)).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "publish::tests::hostile::unreadable_files_are_named"]).env(AS_NOBODY, &root);
     if rustix::process::geteuid().is_root() {

@@ -1,0 +1,4 @@
+//! Real cores in virtual time.
+
+mod federation;
+mod world;

@@ -1,0 +1,223 @@
+//! The network between the nodes, and the effects that reach it.
+
+use std::collections::BTreeSet;
+
+use super::{Happening, World};
+use crate::core::{Effect, FetchError, FetchOrder, Input, serve};
+use crate::ids::{PeerId, Sha256};
+use crate::limits::FRAME_MAX_BYTES;
+use crate::release::manifest::Manifest;
+use crate::wire;
+use crate::wire::sync::Request;
+
+/// After this long a request has failed, in milliseconds.
+const TIMEOUT_MS: u64 = 10_000;
+
+impl World {
+    fn delay(&mut self) -> u64 {
+        self.rng.between(1, self.faults.delay_max_ms)
+    }
+
+    pub fn reachable(&self, a: usize, b: usize) -> bool {
+        a != b && self.nodes[b].up() && !self.cut.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// The running node with this peer id that `from` reaches: of clones, the first.
+    pub fn find(&self, from: usize, peer: &PeerId) -> Option<usize> {
+        (0..self.nodes.len()).find(|i| self.nodes[*i].peer() == *peer && self.reachable(from, *i))
+    }
+
+    /// Whether both let each other in.
+    pub fn mutual(&self, a: usize, b: usize) -> bool {
+        let gates = |a: usize, b: usize| self.nodes[a].gate.contains_key(&self.nodes[b].peer());
+        self.reachable(a, b) && self.nodes[a].up() && gates(a, b) && gates(b, a)
+    }
+
+    /// Tells each core whom it is connected with: whoever it lets in and reaches. The other may take it for a stranger.
+    pub(super) fn link(&mut self) {
+        self.links_due = false;
+        for a in 0..self.nodes.len() {
+            if !self.nodes[a].up() {
+                continue;
+            }
+            let wanted: Vec<PeerId> = self.nodes[a].gate.keys().copied().collect();
+            let linked: BTreeSet<usize> = wanted.iter().filter_map(|peer| self.find(a, peer)).collect();
+            let before = std::mem::replace(&mut self.nodes[a].linked, linked.clone());
+            for b in before.difference(&linked) {
+                let peer = self.nodes[*b].peer();
+                self.step(a, Input::Disconnected(peer));
+            }
+            for b in linked.difference(&before) {
+                let peer = self.nodes[*b].peer();
+                self.step(a, Input::Connected(peer));
+            }
+        }
+    }
+
+    /// Carries out the effects that wait for nothing that is not durable.
+    pub(super) fn carry_out(&mut self, node: usize) {
+        while let Some((needs, _)) = self.nodes[node].effects.front() {
+            if *needs > self.nodes[node].disk.durable {
+                return;
+            }
+            let Some((_, effect)) = self.nodes[node].effects.pop_front() else { return };
+            self.effect(node, effect);
+        }
+    }
+
+    fn effect(&mut self, node: usize, effect: Effect) {
+        match effect {
+            Effect::Gossip(bytes) => {
+                self.nodes[node].seen.insert(Sha256::of(&bytes));
+                self.spread(node, None, &bytes);
+            }
+            Effect::Judge { id, accept } => {
+                if let Some((from, bytes)) = self.nodes[node].judging.remove(&id)
+                    && accept == Some(true)
+                {
+                    self.spread(node, Some(from), &bytes);
+                }
+            }
+            Effect::Ask { tag, peer, bytes } => {
+                let to = self.find(node, &peer).filter(|to| self.mutual(node, *to));
+                self.request(node, to, Some(tag), bytes);
+            }
+            Effect::AskJoin { peer, bytes, .. } => {
+                let to = self.find(node, &peer);
+                self.request(node, to, None, bytes);
+            }
+            Effect::Respond { id, bytes } => {
+                if let Some((to, life, tag)) = self.asked.remove(&(node, id)) {
+                    self.respond(to, life, tag, Ok(bytes));
+                }
+            }
+            Effect::Gate(gate) => {
+                self.nodes[node].gate = gate;
+                self.links_soon();
+            }
+            Effect::Fetch(order) => self.fetch(node, order),
+            Effect::ReadManifest { tag, hash } => {
+                let files = match self.nodes[node].artifacts.get(&hash).map(|bytes| Manifest::parse(bytes)) {
+                    None => Err("not here".to_owned()),
+                    Some(Err(e)) => Err(e.to_string()),
+                    Some(Ok(manifest)) => {
+                        Ok(manifest.files().iter().map(|f| (f.blake3, f.sha256, f.size)).collect::<Vec<_>>())
+                    }
+                };
+                let life = self.nodes[node].life;
+                self.later(1, node, Happening::Input { life, input: Input::Manifest { tag, files } });
+            }
+            Effect::Reply { id, result } => drop(self.nodes[node].replies.insert(id, result)),
+            Effect::Event(event) => self.nodes[node].events.push(event),
+        }
+    }
+
+    fn spread(&mut self, node: usize, but: Option<usize>, bytes: &[u8]) {
+        for to in 0..self.nodes.len() {
+            if Some(to) == but || !self.mutual(node, to) || self.rng.permille(self.faults.gossip_loss) {
+                continue;
+            }
+            let copies = if self.rng.permille(self.faults.duplicates) { 2 } else { 1 };
+            for _ in 0..copies {
+                let delay = self.delay();
+                self.later(delay, to, Happening::Gossip { from: node, bytes: bytes.to_vec() });
+            }
+        }
+    }
+
+    pub(super) fn gossiped(&mut self, node: usize, from: usize, bytes: Vec<u8>) {
+        if !self.mutual(from, node) || !self.nodes[node].seen.insert(Sha256::of(&bytes)) {
+            return;
+        }
+        let id = self.id();
+        self.nodes[node].judging.insert(id, (from, bytes.clone()));
+        let from = self.nodes[from].peer();
+        self.step(node, Input::Gossip { id, from, bytes });
+    }
+
+    fn request(&mut self, node: usize, to: Option<usize>, tag: Option<u64>, bytes: Vec<u8>) {
+        let life = self.nodes[node].life;
+        let lost = self.rng.permille(self.faults.request_loss);
+        match to.filter(|_| !lost) {
+            Some(to) => {
+                let delay = self.delay();
+                self.later(delay, to, Happening::Request { from: node, from_life: life, tag, bytes });
+            }
+            None => {
+                let delay = if to.is_some() { TIMEOUT_MS } else { 5 };
+                self.answer_later(delay, node, life, tag, Err("no answer".to_owned()));
+            }
+        }
+    }
+
+    pub(super) fn requested(&mut self, node: usize, from: usize, from_life: u32, tag: Option<u64>, bytes: Vec<u8>) {
+        let connected = if tag.is_some() { self.mutual(from, node) } else { self.reachable(from, node) };
+        if !connected || !self.nodes[node].up() {
+            self.answer_later(50, from, from_life, tag, Err("connection lost".to_owned()));
+            return;
+        }
+        let peer = self.nodes[from].peer();
+        if tag.is_some()
+            && let Ok(Request::Entries { log, from: first }) = wire::decode(self.federation, &bytes, FRAME_MAX_BYTES)
+        {
+            let disk = &self.nodes[node].disk;
+            // Served beside the core, from what is durable: nothing else is shown to others.
+            if disk.durable < disk.journal.len() {
+                self.later(1, node, Happening::Request { from, from_life, tag, bytes });
+                return;
+            }
+            let response = serve::entries(disk, log, first).unwrap();
+            let bytes = wire::encode(self.federation, response).unwrap();
+            self.respond(from, from_life, tag, Ok(bytes));
+            return;
+        }
+        let id = self.id();
+        self.asked.insert((node, id), (from, from_life, tag));
+        let input = match tag {
+            Some(_) => Input::SyncRequest { id, from: peer, bytes },
+            None => Input::JoinRequest { id, from: peer, bytes },
+        };
+        self.step(node, input);
+    }
+
+    fn respond(&mut self, to: usize, life: u32, tag: Option<u64>, result: Result<Vec<u8>, String>) {
+        if self.rng.permille(self.faults.request_loss) {
+            self.answer_later(TIMEOUT_MS, to, life, tag, Err("no answer".to_owned()));
+        } else {
+            let delay = self.delay();
+            self.answer_later(delay, to, life, tag, result);
+        }
+    }
+
+    fn answer_later(&mut self, delay: u64, to: usize, life: u32, tag: Option<u64>, result: Result<Vec<u8>, String>) {
+        let input = match tag {
+            Some(tag) => Input::Answer { tag, result },
+            None => Input::JoinAnswer { result },
+        };
+        self.later(delay, to, Happening::Input { life, input });
+    }
+
+    fn fetch(&mut self, node: usize, order: FetchOrder) {
+        let FetchOrder { tag, from, hash, sha256, size } = order;
+        self.nodes[node].fetches.push((from, hash));
+        let own = from == self.nodes[node].peer();
+        let held = self.nodes[node].artifacts.contains_key(&hash);
+        let holder = if own { None } else { self.find(node, &from).filter(|to| self.mutual(node, *to)) };
+        let result = match holder {
+            _ if held => Ok(()),
+            None if own => Err(FetchError::Refused("not here".into())),
+            None => Err(FetchError::Connection("not connected".into())),
+            Some(holder) if self.nodes[holder].liar => Err(FetchError::Fault("bytes that do not match".into())),
+            Some(holder) => match self.nodes[holder].artifacts.get(&hash).cloned() {
+                None => Err(FetchError::Refused("not held".into())),
+                Some(bytes) => {
+                    assert_eq!((Sha256::of(&bytes), bytes.len() as u64), (sha256, size));
+                    self.nodes[node].artifacts.insert(hash, bytes);
+                    Ok(())
+                }
+            },
+        };
+        let (life, delay) = (self.nodes[node].life, self.delay());
+        self.later(delay, node, Happening::Input { life, input: Input::Fetched { tag, result } });
+    }
+}

@@ -1,0 +1,137 @@
+//! One node: its disk, its core while it runs, its artifacts, and what it waits to do until a commit.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::disk::Disk;
+use super::org::{EPOCH_S, Org};
+use crate::core::{Core, Effect, Event, Input, Now, Own, Problem, Reply, Settings};
+use crate::ids::{Blake3, FederationId, PeerId, Sha256};
+
+/// Steps that may follow from one input: more means that the core never settles.
+const SETTLE_MAX: usize = 200;
+
+pub struct Node {
+    pub org: Org,
+    pub own: Own,
+    pub settings: Settings,
+    pub federation: FederationId,
+    pub disk: Disk,
+    pub core: Option<Core>,
+    /// Counts the starts, so that timers and answers of a former process go nowhere.
+    pub life: u32,
+    pub founded: bool,
+    pub boot_ms: u64,
+    /// Wall clock minus true time, in milliseconds.
+    pub skew_ms: i64,
+    pub artifacts: BTreeMap<Blake3, Vec<u8>>,
+    pub gate: BTreeMap<PeerId, Vec<String>>,
+    /// Whom the core was told to be connected.
+    pub linked: BTreeSet<usize>,
+    /// Gossip messages that were seen already.
+    pub seen: BTreeSet<Sha256>,
+    pub judging: BTreeMap<u64, (usize, Vec<u8>)>,
+    pub effects: VecDeque<(usize, Effect)>,
+    pub tick_at_ms: u64,
+    pub events: Vec<Event>,
+    pub replies: BTreeMap<u64, Result<Reply, Problem>>,
+    /// Fetches that it was told to do: whom it asked for what.
+    pub fetches: Vec<(PeerId, Blake3)>,
+    /// Serves wrong bytes.
+    pub liar: bool,
+}
+
+impl Node {
+    pub fn new(org: Org, federation: FederationId, writer: Vec<u8>, slot: usize) -> Self {
+        let own = Own {
+            member: org.member,
+            handle: org.handle.parse().unwrap(),
+            identities: vec![org.identity.bytes().to_vec()],
+            writer,
+            node: org.node.clone(),
+            approvers: vec![org.approver.clone()],
+            publishers: vec![org.publisher.clone()],
+            addresses: vec![format!("host{slot}:4711")],
+            software: "verbund/test".into(),
+        };
+        Self {
+            org,
+            own,
+            settings: Settings::default(),
+            federation,
+            disk: Disk::default(),
+            core: None,
+            life: 0,
+            founded: false,
+            boot_ms: 0,
+            skew_ms: 0,
+            artifacts: BTreeMap::new(),
+            gate: BTreeMap::new(),
+            linked: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            judging: BTreeMap::new(),
+            effects: VecDeque::new(),
+            tick_at_ms: u64::MAX,
+            events: Vec::new(),
+            replies: BTreeMap::new(),
+            fetches: Vec::new(),
+            liar: false,
+        }
+    }
+
+    pub fn peer(&self) -> PeerId {
+        self.own.node.peer()
+    }
+
+    pub fn up(&self) -> bool {
+        self.core.is_some()
+    }
+
+    pub fn now(&self, now_ms: u64) -> Now {
+        let wall_ms = (EPOCH_S * 1_000 + now_ms).saturating_add_signed(self.skew_ms);
+        Now { wall_ms, mono_ms: now_ms - self.boot_ms }
+    }
+
+    pub fn start(&mut self, now_ms: u64) {
+        self.boot_ms = now_ms;
+        self.life += 1;
+        let now = self.now(now_ms);
+        let founded = std::mem::take(&mut self.founded);
+        let core =
+            Core::new(self.own.clone(), self.settings.clone(), self.federation, founded, now, &self.disk).unwrap();
+        self.core = Some(core);
+    }
+
+    /// The process dies: what was not durable is gone.
+    pub fn crash(&mut self) {
+        self.core = None;
+        self.life += 1;
+        self.effects.clear();
+        self.gate.clear();
+        self.linked.clear();
+        self.seen.clear();
+        self.judging.clear();
+        self.tick_at_ms = u64::MAX;
+        self.disk = self.disk.crashed();
+    }
+
+    /// One input, and the steps that follow from what it recorded.
+    pub fn step(&mut self, now_ms: u64, input: Input) {
+        let now = self.now(now_ms);
+        let Some(core) = &mut self.core else { return };
+        let mut input = input;
+        for turn in 0.. {
+            assert!(turn < SETTLE_MAX, "{} never settles", self.org.handle);
+            let step = core.step(now, input, &self.disk).unwrap();
+            let more = !step.batch.is_empty();
+            if more {
+                self.disk.append(step.batch);
+            }
+            let needs = self.disk.journal.len();
+            self.effects.extend(step.effects.into_iter().map(|effect| (needs, effect)));
+            if !more {
+                break;
+            }
+            input = Input::Applied;
+        }
+    }
+}
