@@ -117,11 +117,11 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
         local,
         started: Moment::now(),
         https: Mutex::default(),
-        hashed: Mutex::default(),
         certificate: OnceLock::new(),
         scrub: Scrubber::default(),
         register: Register::default(),
         noting: tokio::sync::Mutex::default(),
+        hashed: Mutex::default(),
         instances: RwLock::default(),
     });
     let served = node.clone().serve(&config, damage, ready, &mut failures).await;

@@ -242,10 +242,9 @@ impl Replicate {
                 }
                 match &error {
                     FetchError::Fault(text) => {
-                        *cx.counts.entry("bad_artifact".to_owned()).or_default() += 1;
                         // What the own disk gave back wrong is no peer's fault.
                         let peer = Some(from).filter(|peer| *peer != cx.own.node.peer());
-                        cx.event(EventKind::Refused { peer, reason: "bad_artifact".into(), text: text.clone() });
+                        cx.refuse(peer, "bad_artifact", text.clone());
                     }
                     // Nobody else can help against an own fault: wait, then try all again.
                     FetchError::Local(text) | FetchError::Full(text) => {

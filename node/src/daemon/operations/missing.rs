@@ -52,7 +52,8 @@ pub fn pending(survey: &Survey, row: &ReleaseRow, paths: &Paths, traffic: &Traff
     let named = paths.get(&row.manifest);
     let part = |(hash, size, from): &(Blake3, u64, Option<PeerId>)| {
         let (code, why) = reason(survey, job, hash, *from);
-        let file = if *hash == row.manifest { MANIFEST } else { named.and_then(|n| n.get(hash)).map_or("?", String::as_str) };
+        let file =
+            if *hash == row.manifest { MANIFEST } else { named.and_then(|n| n.get(hash)).map_or("?", String::as_str) };
         PendingFetch {
             release: survey.name(row),
             file: file.to_owned(),
@@ -91,7 +92,9 @@ fn reason(survey: &Survey, job: &MissingReport, hash: &Blake3, from: Option<Peer
         Some(_) if damaged => ("fetching", "it was damaged on disk and is coming again".to_owned()),
         Some(_) => ("fetching", "being fetched".to_owned()),
         None if job.refused => (job.code, job.why.clone()),
-        None if damaged && job.why.is_empty() => ("quarantined", "it was damaged on disk and waits to be fetched again".to_owned()),
+        None if damaged && job.why.is_empty() => {
+            ("quarantined", "it was damaged on disk and waits to be fetched again".to_owned())
+        }
         None if damaged => ("quarantined", format!("it was damaged on disk; {}", job.why)),
         None if job.next_try_ms.is_some() => (job.code, job.why.clone()),
         None => ("waiting", "waits for its turn: other files are being fetched".to_owned()),
@@ -140,7 +143,11 @@ pub fn why_not_there(survey: &Survey, peer: &PeerId, row: &ReleaseRow) -> (&'sta
     let away = matches!(connection, Connection::Disconnected { .. });
     let known = survey.peers.get(peer);
     if known.is_none_or(|p| p.holdings.is_none()) {
-        let text = if away { "not connected; it has said nothing since this node started" } else { "it has not said yet what it holds" };
+        let text = if away {
+            "not connected; it has said nothing since this node started"
+        } else {
+            "it has not said yet what it holds"
+        };
         return ("unknown", text.to_owned());
     }
     if away {

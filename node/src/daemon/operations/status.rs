@@ -196,7 +196,9 @@ async fn federation(node: &Node, named: &Named, survey: &Survey) -> Result<Feder
     pending.truncate(PENDING_MAX);
     let over = |job: &&verbund_protocol::core::report::MissingReport| job.refused && job.code == "over_limit";
     let max = node.shared.blobs.max_artifact_bytes();
-    let larger = |job: &verbund_protocol::core::report::MissingReport| job.left.iter().filter(|(_, size, _)| *size > max).count().max(1);
+    let larger = |job: &verbund_protocol::core::report::MissingReport| {
+        job.left.iter().filter(|(_, size, _)| *size > max).count().max(1)
+    };
     Ok(FederationStatus {
         slug: named.slug.clone(),
         id: named.instance.federation,
@@ -291,7 +293,10 @@ fn awaited(survey: &Survey) -> Vec<AwaitedApproval> {
 
 fn own_log(survey: &Survey) -> OwnLog {
     let Some(row) = survey.logs.get(&survey.me.peer) else { return OwnLog::default() };
-    let others = survey.charter.as_ref().map_or(0, |c| c.charter.members.iter().filter(|m| m.member != survey.me.member).count());
+    let others = survey
+        .charter
+        .as_ref()
+        .map_or(0, |c| c.charter.members.iter().filter(|m| m.member != survey.me.member).count());
     OwnLog {
         size: row.size(),
         witnessed_size: row.witnessed.map_or(0, |(size, _)| size),

@@ -226,7 +226,9 @@ fn read(
         for hash in damaged {
             let refers = rows.scan(Table::Artifacts, hash.as_bytes(), &[], 16)?;
             let mut places = refers.iter().filter_map(|(row_key, _)| scrub::place_of(row_key));
-            if places.any(|place| matches!(scrub::release_at(rows, &place), Ok(Some(row)) if erased(rows, &row) == Ok(false))) {
+            if places.any(
+                |place| matches!(scrub::release_at(rows, &place), Ok(Some(row)) if erased(rows, &row) == Ok(false)),
+            ) {
                 out.stock.quarantined.insert(*hash);
             }
         }
