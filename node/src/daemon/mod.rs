@@ -14,6 +14,7 @@ mod library;
 mod local;
 mod node;
 mod operations;
+mod shelf;
 mod view;
 
 pub use host::Program;

@@ -24,6 +24,7 @@ use super::instance::{Begin, Instance, InstanceError, Shared};
 use super::library::NodeLibrary;
 use super::local::LocalStore;
 use super::operations::Operations;
+use super::shelf::Manifests;
 use crate::admin::api::{ConfigValue, Moment, Severity};
 use crate::admin::{Code, Problem, roles, server};
 use crate::blobs::{self, BlobEvent, BlobStore};
@@ -58,6 +59,8 @@ pub struct Node {
     pub https: Mutex<Vec<String>>,
     /// Where the admin socket lies.
     pub admin: PathBuf,
+    /// Manifests that were read lately.
+    pub manifests: Arc<Manifests>,
     ports: Mutex<Ports>,
     /// SHA-256 of artifacts that were uploaded lately, so that they need not be read again.
     hashed: Mutex<BTreeMap<Blake3, Sha256>>,
@@ -98,6 +101,7 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
     let shared = Shared { member, blobs, events: Events::default(), config: config.clone(), stop: stop.clone(), failed };
     let node = Arc::new(Node {
         admin: config.socket(&data_dir),
+        manifests: Arc::default(),
         ports: Mutex::new(Ports::load(&data_dir).map_err(failure)?),
         data_dir,
         shared,
