@@ -16,6 +16,7 @@ use verbund_protocol::view::rows::{Rows, RowsError, Table};
 use verbund_protocol::view::state::{self, Audience, ReleaseRow, key};
 
 use super::driver::Mail;
+use super::traffic::Traffic;
 use super::view::StoreView;
 use crate::blobs::transfer::{Decision, FetchError, FetchLimits, ServeLimits, Severity, fetch, serve};
 use crate::blobs::{BlobStore, Expect, Receive, StoreError};
@@ -28,12 +29,13 @@ const STREAMS_MAX: usize = 256;
 pub struct Fetcher {
     blobs: BlobStore,
     me: PeerId,
+    traffic: Arc<Traffic>,
 }
 
 impl Fetcher {
     /// A fetcher into `blobs` for the node `me`.
-    pub const fn new(blobs: BlobStore, me: PeerId) -> Self {
-        Self { blobs, me }
+    pub const fn new(blobs: BlobStore, me: PeerId, traffic: Arc<Traffic>) -> Self {
+        Self { blobs, me, traffic }
     }
 
     /// Carries out one order and reports to the loop.
@@ -60,16 +62,20 @@ impl Fetcher {
             Ok(Receive::Begun(receiving)) => receiving,
             // Another federation's fetch of the same artifact, or an earlier one that is being dropped.
             Err(StoreError::InProgress(_)) => return Err(CoreError::Connection("it is being received already".into())),
-            Err(e) => return Err(CoreError::Local(e.to_string())),
+            Err(e) => return Err(own_fault(&e)),
         };
+        self.traffic.begun(order.hash, receiving.counters());
         let stream = net.open_blob(order.from).await.map_err(|e| CoreError::Connection(e.to_string()))?;
-        match fetch(stream.compat(), &mut receiving, &FetchLimits::default()).await {
-            Ok(_) => Ok(()),
+        match fetch(self.traffic.count(order.from, stream.compat()), &mut receiving, &FetchLimits::default()).await {
+            Ok(_) => {
+                self.traffic.done(&order.hash);
+                Ok(())
+            }
             Err(FetchError::Peer(fault)) => Err(match fault.severity() {
                 Severity::Misconduct => CoreError::Fault(fault.to_string()),
                 Severity::Unable => CoreError::Refused(fault.to_string()),
             }),
-            Err(FetchError::Local(e)) => Err(CoreError::Local(e.to_string())),
+            Err(FetchError::Local(e)) => Err(own_fault(&e)),
             Err(FetchError::Connection(e)) => Err(CoreError::Connection(e.to_string())),
             Err(FetchError::Expectation(e)) => Err(CoreError::Refused(format!("the manifest is wrong: {e}"))),
         }
@@ -106,8 +112,18 @@ impl Fetcher {
     }
 }
 
+fn own_fault(error: &StoreError) -> CoreError {
+    if error.is_full() { CoreError::Full(error.to_string()) } else { CoreError::Local(error.to_string()) }
+}
+
 /// Serves artifact streams of one federation until its network ends.
-pub async fn serve_streams(mut streams: BlobStreams, blobs: BlobStore, view: Arc<StoreView>, charters: Arc<Charters>) {
+pub async fn serve_streams(
+    mut streams: BlobStreams,
+    blobs: BlobStore,
+    view: Arc<StoreView>,
+    charters: Arc<Charters>,
+    traffic: Arc<Traffic>,
+) {
     let places = Arc::new(Semaphore::new(STREAMS_MAX));
     while let Some((peer, stream)) = streams.next().await {
         let Ok(place) = places.clone().try_acquire_owned() else {
@@ -115,10 +131,11 @@ pub async fn serve_streams(mut streams: BlobStreams, blobs: BlobStore, view: Arc
             continue;
         };
         let (blobs, view, charters) = (blobs.clone(), view.clone(), charters.clone());
+        let stream = traffic.count(peer, stream.compat());
         let task = async move {
             // Looking rows up may touch the disk.
             let decide = |hash: &Blake3| tokio::task::block_in_place(|| authorize(&*view, &charters, &peer, hash));
-            if let Err(error) = serve(stream.compat(), &blobs, decide, &ServeLimits::default()).await {
+            if let Err(error) = serve(stream, &blobs, decide, &ServeLimits::default()).await {
                 debug!(%error, "an artifact was not served to its end");
             }
             drop(place);
@@ -165,7 +182,10 @@ fn allowed(rows: &dyn Rows, charters: &Charters, peer: &PeerId, hash: &Blake3) -
 }
 
 /// Whether its publisher asked to delete the bytes.
-fn erased(rows: &dyn Rows, release: &ReleaseRow) -> Result<bool, RowsError> {
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn erased(rows: &dyn Rows, release: &ReleaseRow) -> Result<bool, RowsError> {
     let withdrawn = rows.get(Table::Statements, &key::withdrawal(&release.member, &release.id))?;
     Ok(withdrawn
         .and_then(|bytes| verbund_protocol::json::parse_as::<verbund_protocol::documents::Withdrawal>(&bytes).ok())

@@ -21,6 +21,8 @@ use super::clock::now;
 use super::driver::{Driver, DriverError, MAILBOX, Mail};
 use super::events::Events;
 use super::fetch::{Fetcher, serve_streams};
+use super::scrub;
+use super::traffic::Traffic;
 use super::view::{ProtocolFold, StoreView};
 use crate::blobs::BlobStore;
 use crate::config::Config;
@@ -92,6 +94,10 @@ pub struct Instance {
     pub report: OpenReport,
     /// Where it listens.
     pub addresses: watch::Receiver<Vec<HostPort>>,
+    /// What it tells others instead; empty: where it listens.
+    pub announce: Vec<String>,
+    /// Artifact bytes that moved.
+    pub traffic: Arc<Traffic>,
     letters: mpsc::Sender<Mail>,
     events: Events,
     stop: CancellationToken,
@@ -143,7 +149,8 @@ impl Instance {
         let (end, ended) = watch::channel(false);
         let charters = Arc::new(Charters::default());
         let stop = shared.stop.child_token();
-        tokio::spawn(serve_streams(streams, shared.blobs.clone(), view.clone(), charters.clone()));
+        let traffic = Arc::new(Traffic::default());
+        tokio::spawn(serve_streams(streams, shared.blobs.clone(), view.clone(), charters.clone(), traffic.clone()));
         let driver = Driver {
             core,
             own,
@@ -155,16 +162,32 @@ impl Instance {
             net_events,
             mailbox,
             letters: letters.clone(),
-            fetcher: Arc::new(Fetcher::new(shared.blobs.clone(), shared.member.node.peer())),
+            fetcher: Arc::new(Fetcher::new(shared.blobs.clone(), shared.member.node.peer(), traffic.clone())),
             events: shared.events.clone(),
             addresses,
-            announce,
+            announce: announce.clone(),
             paused: BTreeSet::new(),
             stop: stop.clone(),
         };
         run(driver, end, shared.failed.clone())?;
         let (addresses, events) = (listening, shared.events.clone());
-        Ok(Arc::new(Self { federation, store, view, net, charters, report, addresses, letters, events, stop, ended }))
+        let instance = Arc::new(Self {
+            federation,
+            store,
+            view,
+            net,
+            charters,
+            report,
+            addresses,
+            announce,
+            traffic,
+            letters,
+            events,
+            stop,
+            ended,
+        });
+        tokio::spawn(scrub::at_start(instance.clone(), shared.blobs.clone()));
+        Ok(instance)
     }
 
     /// Ends the loop, then the network and the store.
@@ -252,7 +275,20 @@ impl Instance {
         self.read(|view, charters| charters.newest(view)).await
     }
 
-    /// Tells the loop something from outside of the network.
+    /// Tells the loop something from outside of the network, and waits for room.
+    ///
+    /// # Errors
+    /// [`InstanceError::Ended`].
+    pub async fn tell(&self, input: verbund_protocol::core::Input) -> Result<(), InstanceError> {
+        self.letters.send(Mail::Input(input)).await.map_err(|_| InstanceError::Ended)
+    }
+
+    /// Ends when the federation is to end.
+    pub const fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Tells the loop something from outside of the network, if it has room.
     pub fn try_tell(&self, input: verbund_protocol::core::Input) -> bool {
         self.letters.try_send(Mail::Input(input)).is_ok()
     }

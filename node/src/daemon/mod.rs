@@ -14,7 +14,9 @@ mod library;
 mod local;
 mod node;
 mod operations;
+mod scrub;
 mod shelf;
+mod traffic;
 mod view;
 
 pub use host::Program;

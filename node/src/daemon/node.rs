@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{RwLock, mpsc};
@@ -24,6 +24,8 @@ use super::instance::{Begin, Instance, InstanceError, Shared};
 use super::library::NodeLibrary;
 use super::local::LocalStore;
 use super::operations::Operations;
+use super::operations::concerns::Register;
+use super::scrub::Scrubber;
 use super::shelf::Manifests;
 use crate::admin::api::{ConfigValue, Moment, Severity};
 use crate::admin::{Code, Problem, roles, server};
@@ -32,6 +34,7 @@ use crate::cli::Failure;
 use crate::cli::host::Launch;
 use crate::config::ports::Ports;
 use crate::config::{Config, Endpoint};
+use crate::http::certs::LiveCertificate;
 use crate::http::{HttpConfig, HttpLimits, Server as HttpServer, Tokens};
 use crate::net::HostPort;
 
@@ -57,6 +60,14 @@ pub struct Node {
     pub started: Moment,
     /// Where HTTPS is served.
     pub https: Mutex<Vec<String>>,
+    /// The certificate that HTTPS shows; none if it is off.
+    pub certificate: OnceLock<Arc<LiveCertificate>>,
+    /// The running or last scrub.
+    pub scrub: Scrubber,
+    /// Since when something is wrong.
+    pub register: Register,
+    /// One change of what is noted about peers at a time: each reads before it writes.
+    pub noting: tokio::sync::Mutex<()>,
     /// Where the admin socket lies.
     pub admin: PathBuf,
     /// Manifests that were read lately.
@@ -111,6 +122,10 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
         started: Moment::now(),
         https: Mutex::default(),
         hashed: Mutex::default(),
+        certificate: OnceLock::new(),
+        scrub: Scrubber::default(),
+        register: Register::default(),
+        noting: tokio::sync::Mutex::default(),
         instances: RwLock::default(),
     });
     let served = node.clone().serve(&config, damage, ready, &mut failures).await;
@@ -209,6 +224,7 @@ impl Node {
             self.keep_port("https", configured, chosen.port());
         }
         *self.https.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let _ = self.certificate.set(server.live_certificate());
         Ok(Some(server))
     }
 

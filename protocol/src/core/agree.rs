@@ -9,7 +9,7 @@ use super::api::{EventKind, Fault, Problem};
 use crate::charter::certificate::{Certified, CharterBundle};
 use crate::charter::order::{Input as OrderInput, Message, Order, Output, TimeoutKind};
 use crate::charter::rules::Charter;
-use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind};
+use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind, Writer};
 use crate::envelope::Envelope;
 use crate::identity::{Identity, fingerprint};
 use crate::ids::{MemberId, Sha256};
@@ -497,10 +497,9 @@ fn proposal(
     let mut stops = Vec::new();
     match change {
         Change::Admit { identity, writer, .. } => {
-            let Some(chain) = identity_chain(cx, identity)? else { return Ok(None) };
-            let Some(writer) = cx.view.get(Table::Documents, &key::writer(writer))? else { return Ok(None) };
-            bundle.identities = chain;
-            bundle.writers = vec![writer];
+            let Some(identities) = identity_chain(cx, identity, None)? else { return Ok(None) };
+            let Some(writers) = writer_chain(cx, writer, None)? else { return Ok(None) };
+            (bundle.identities, bundle.writers) = (identities, writers);
         }
         Change::Expel { member } => {
             let Some(log) = charter.writer_of(member) else { return Ok(None) };
@@ -508,21 +507,48 @@ fn proposal(
             let (size, root) = row.map_or((0, crate::log::tree::empty_root()), |r| (r.size(), r.frontier.root()));
             stops.push(LogEnd { log, size, root });
         }
-        Change::Amend { .. } => {}
+        Change::Amend { member: Some(member), identity, writer, .. } => {
+            let pinned = (charter.identities.get(member).map(|i| i.hash), charter.writers.get(member).map(|w| w.hash));
+            if let Some(identity) = identity {
+                let Some(chain) = identity_chain(cx, identity, pinned.0)? else { return Ok(None) };
+                bundle.identities = chain;
+            }
+            if let Some(writer) = writer {
+                let Some(chain) = writer_chain(cx, writer, pinned.1)? else { return Ok(None) };
+                bundle.writers = chain;
+            }
+        }
+        Change::Amend { member: None, .. } => {}
     }
     let next = charter.charter.next(charter.hash, change, &stops).and_then(|next| next.payload());
     Ok(next.ok().map(|payload| CharterBundle { payload, ..bundle }))
 }
 
-/// The identity with this hash and all before it, first version first; `None` if one of them is not known.
-fn identity_chain(cx: &Cx<'_>, hash: &Sha256) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
+/// The identity with this hash and all before it down to the one after `pinned`, oldest first; `None` if one is not known.
+fn identity_chain(cx: &Cx<'_>, hash: &Sha256, pinned: Option<Sha256>) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
+    let prev = |envelope: &Envelope| Identity::parse(envelope).ok().map(|identity| identity.prev);
+    chain(cx, *hash, pinned, key::identity, prev)
+}
+
+/// As [`identity_chain`], of writers.
+fn writer_chain(cx: &Cx<'_>, hash: &Sha256, pinned: Option<Sha256>) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
+    let prev = |envelope: &Envelope| Writer::open(envelope).ok().map(|writer| writer.prev);
+    chain(cx, *hash, pinned, key::writer, prev)
+}
+
+fn chain(
+    cx: &Cx<'_>,
+    hash: Sha256,
+    pinned: Option<Sha256>,
+    row: fn(&Sha256) -> Vec<u8>,
+    prev: impl Fn(&Envelope) -> Option<Option<Sha256>>,
+) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
     let mut chain = Vec::new();
-    let mut next = Some(*hash);
+    let mut next = Some(hash).filter(|hash| Some(*hash) != pinned);
     while let Some(hash) = next {
-        let Some(bytes) = cx.view.get(Table::Documents, &key::identity(&hash))? else { return Ok(None) };
-        let parsed = Envelope::parse(&bytes).ok().and_then(|e| Identity::parse(&e).ok());
-        let Some(parsed) = parsed else { return Ok(None) };
-        next = parsed.prev;
+        let Some(bytes) = cx.view.get(Table::Documents, &row(&hash))? else { return Ok(None) };
+        let Some(before) = Envelope::parse(&bytes).ok().and_then(|envelope| prev(&envelope)) else { return Ok(None) };
+        next = before.filter(|hash| Some(*hash) != pinned);
         chain.push(bytes);
         if chain.len() > crate::limits::IDENTITY_CHAIN_MAX {
             return Ok(None);

@@ -61,7 +61,7 @@ impl Parts<'_> {
                 self.replicate.announce_soon(cx);
                 *self.dirty = true;
             }
-            Input::Disconnected(peer) => self.peers.down(&peer),
+            Input::Disconnected(peer) => self.peers.down(cx.now.mono_ms, &peer),
             Input::Gossip { id, from, bytes } => self.gossip(cx, id, from, &bytes)?,
             Input::SyncRequest { id, from, bytes } => self.sync_request(cx, id, from, &bytes)?,
             Input::Answer { tag, result } => self.answer(cx, tag, result)?,

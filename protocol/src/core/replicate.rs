@@ -54,6 +54,10 @@ pub struct Job {
     failures: u32,
     /// Why it is not here yet.
     pub why: String,
+    /// The same as a stable name; empty while nothing went wrong.
+    pub code: &'static str,
+    /// Who was asked last, other than this node.
+    last: Option<PeerId>,
     /// It will not be fetched however long one waits: limit or audience.
     pub refused: bool,
 }
@@ -128,9 +132,9 @@ impl Replicate {
             }
             let Some(row) = release_at(cx, place)? else { continue };
             let mut job = Job::new(row);
-            if let Some(why) = refusal(cx, &job.row)? {
+            if let Some((code, why)) = refusal(cx, &job.row)? {
                 job.refused = true;
-                job.why = why;
+                (job.code, job.why) = (code, why);
             }
             if self.jobs.len() >= JOBS_MAX && !self.make_room() {
                 return Ok(());
@@ -156,13 +160,15 @@ impl Replicate {
             let row = if missing { release_at(cx, *place)? } else { None };
             match (row, self.jobs.get_mut(place)) {
                 (None, Some(job)) => {
-                    job.active.keys().chain(&job.reading).for_each(|tag| drop(self.by_tag.remove(tag)));
+                    for tag in job.active.keys().chain(&job.reading) {
+                        self.by_tag.remove(tag);
+                    }
                     self.jobs.remove(place);
                 }
                 (Some(row), Some(job)) => {
-                    if let Some(why) = refusal(cx, &row)? {
+                    if let Some((code, why)) = refusal(cx, &row)? {
                         job.refused = true;
-                        job.why = why;
+                        (job.code, job.why) = (code, why);
                     }
                 }
                 (_, None) => {}
@@ -186,6 +192,9 @@ impl Replicate {
                 break;
             };
             tried.insert(from);
+            if from != cx.own.node.peer() {
+                job.last = Some(from);
+            }
             let tag = self.next_tag;
             self.next_tag += 1;
             job.active.insert(tag, (artifact, from));
@@ -200,6 +209,7 @@ impl Replicate {
             job.retry_ms = Some(cx.now.mono_ms + wait);
             if job.why.is_empty() {
                 job.why = "no connected member holds it".to_owned();
+                job.code = "no_holder";
             }
             let (log, index) = place;
             let reason = job.why.clone();
@@ -228,6 +238,7 @@ impl Replicate {
                 job.todo.push(artifact);
                 if from != cx.own.node.peer() {
                     job.why = format!("{}: {}", crate::core::report::node_name(cx.charter.as_deref(), &from), error.text());
+                    job.code = "backing_off";
                 }
                 match &error {
                     FetchError::Fault(text) => {
@@ -237,8 +248,9 @@ impl Replicate {
                         cx.event(EventKind::Refused { peer, reason: "bad_artifact".into(), text: text.clone() });
                     }
                     // Nobody else can help against an own fault: wait, then try all again.
-                    FetchError::Local(text) => {
+                    FetchError::Local(text) | FetchError::Full(text) => {
                         job.failures += 1;
+                        job.code = if matches!(error, FetchError::Full(_)) { "disk_full" } else { "local" };
                         job.why.clone_from(text);
                         let wait = RETRY_MIN_MS.saturating_mul(1 << job.failures.min(20)).min(RETRY_MAX_MS);
                         job.retry_ms = Some(cx.now.mono_ms + wait);
@@ -260,6 +272,7 @@ impl Replicate {
             Err(why) => {
                 job.refused = true;
                 job.why = format!("its manifest is not one: {why}");
+                job.code = "bad_manifest";
                 let (log, index) = place;
                 let reason = job.why.clone();
                 cx.event(EventKind::ReleaseBlocked { log, index, reason });
@@ -271,6 +284,7 @@ impl Replicate {
                 for (hash, sha256, size) in files {
                     if size > cx.set.artifact_max_bytes {
                         job.refused = true;
+                        job.code = "over_limit";
                         job.why = format!(
                             "a file of {size} bytes is over this node's limit of {} bytes (limits.artifact_max)",
                             cx.set.artifact_max_bytes
@@ -318,7 +332,9 @@ impl Replicate {
             let holds = holdings.is_some_and(|h| h.has(log, *index));
             let untried = |a: &Artifact| job.tried.get(&a.hash).is_none_or(|t| !t.contains(peer));
             if holds || job.todo.iter().any(untried) {
-                job.tried.values_mut().for_each(|tried| drop(tried.remove(peer)));
+                for tried in job.tried.values_mut() {
+                    tried.remove(peer);
+                }
                 job.retry_ms = None;
             }
         }
@@ -368,6 +384,8 @@ impl Job {
             retry_ms: None,
             failures: 0,
             why: String::new(),
+            code: "",
+            last: None,
             refused: false,
         }
     }
@@ -379,13 +397,26 @@ impl Job {
     pub const fn retry_ms(&self) -> Option<u64> {
         self.retry_ms
     }
-    /// From whom artifacts are coming now.
-    pub fn sources(&self) -> BTreeSet<PeerId> {
-        self.active.values().map(|(_, from)| *from).collect()
+    /// Who was asked last, other than this node.
+    pub const fn last(&self) -> Option<PeerId> {
+        self.last
     }
-    /// Artifacts that are still missing, as far as known.
-    pub fn left(&self) -> usize {
-        self.todo.len() + self.active.len()
+    /// How often it had to wait.
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+    /// Whether its files are known.
+    pub const fn manifest_read(&self) -> bool {
+        self.manifest_read
+    }
+    /// Artifacts that are here already.
+    pub fn here(&self) -> impl Iterator<Item = Blake3> {
+        self.artifacts.iter().map(|hash| Blake3(*hash))
+    }
+    /// Artifacts that are still missing, as far as known, with their sizes in bytes and from whom they are coming now.
+    pub fn left(&self) -> Vec<(Blake3, u64, Option<PeerId>)> {
+        let waiting = self.todo.iter().rev().map(|a| (a.hash, a.size, None));
+        self.active.values().map(|(a, from)| (a.hash, a.size, Some(*from))).chain(waiting).collect()
     }
 }
 
@@ -405,16 +436,17 @@ pub fn statement(cx: &Cx<'_>) -> Result<Option<SignedHoldings>, RowsError> {
 }
 
 /// Why a release is not fetched at all: the one place where a member's own choice of what it replicates would stand.
-fn refusal(cx: &Cx<'_>, row: &ReleaseRow) -> Result<Option<String>, RowsError> {
+fn refusal(cx: &Cx<'_>, row: &ReleaseRow) -> Result<Option<(&'static str, String)>, RowsError> {
     if !admits(&row.audience, cx.own.handle.as_str()) && row.member != cx.own.member {
-        return Ok(Some("this member is not in the audience".to_owned()));
+        return Ok(Some(("not_in_audience", "this member is not in the audience".to_owned())));
     }
     if row.manifest_size > crate::limits::MANIFEST_MAX_BYTES {
-        return Ok(Some(format!("its manifest of {} bytes is over the limit", row.manifest_size)));
+        let limit = crate::limits::MANIFEST_MAX_BYTES;
+        return Ok(Some(("over_limit", format!("its manifest of {} bytes is over the limit of {limit}", row.manifest_size))));
     }
     let withdrawn = cx.view.get(Table::Statements, &key::withdrawal(&row.member, &row.id))?;
     let erase = withdrawn.and_then(|w| crate::json::parse_as::<crate::documents::Withdrawal>(&w).ok()).is_some_and(|w| w.erase);
-    Ok(erase.then(|| "it was withdrawn, and its publisher asks to delete it".to_owned()))
+    Ok(erase.then(|| ("erased", "it was withdrawn, and its publisher asks to delete it".to_owned())))
 }
 
 /// Whether the audience lets `handle` have the files.

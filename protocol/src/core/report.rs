@@ -1,14 +1,15 @@
 //! What an operator may see of the core: read only, assembled on request.
 
 use super::api::Now;
-use super::{Core, View, agree, join, peers};
+use super::{Core, View, agree, join};
 use crate::charter::certificate::Certified;
 use crate::charter::order;
 use crate::documents::Change;
-use crate::ids::{Handle, MemberId, PeerId, Sha256};
+use crate::ids::{Blake3, Handle, MemberId, PeerId, Sha256};
 use crate::view::rows::RowsError;
-use crate::view::state::{self, ReleaseRow};
+use crate::view::state::ReleaseRow;
 use crate::wire::join::Progress;
+use crate::wire::Holdings;
 use crate::wire::sync::Status;
 
 use super::join::Join;
@@ -59,8 +60,19 @@ pub struct MissingReport {
     pub release: ReleaseRow,
     /// Why, in words.
     pub why: String,
-    /// From whom it is coming now.
-    pub from: Vec<PeerId>,
+    /// The same as a stable name.
+    pub code: &'static str,
+    /// Who was asked last.
+    pub last: Option<PeerId>,
+    /// Artifacts still missing, with their sizes in bytes and from whom they are coming now; before the manifest is read that
+    /// alone.
+    pub left: Vec<(Blake3, u64, Option<PeerId>)>,
+    /// Artifacts of it that are here.
+    pub here: Vec<Blake3>,
+    /// Its files are known.
+    pub manifest_read: bool,
+    /// How often it had to wait after a failure.
+    pub failures: u32,
     /// Milliseconds until the next try, if it waits.
     pub next_try_ms: Option<u64>,
     /// It is over a limit or not for this member.
@@ -87,12 +99,16 @@ pub struct PeerReport {
     pub peer: PeerId,
     /// Since when it is connected, on the monotonic clock.
     pub connected_ms: Option<u64>,
+    /// Since when it is not, after it was, on the monotonic clock.
+    pub lost_ms: Option<u64>,
     /// Own clock minus its own, in milliseconds.
     pub clock_offset_ms: i64,
     /// What it last said, and when.
     pub status: Option<(u64, Status)>,
-    /// Releases that it says it lacks, of those known here.
-    pub lacks: Option<u64>,
+    /// What it said it holds.
+    pub holdings: Option<Holdings>,
+    /// What was wrong with its messages, by stable name.
+    pub faults: std::collections::BTreeMap<&'static str, u64>,
 }
 
 impl Core {
@@ -161,35 +177,40 @@ impl Core {
     pub fn missing(&self, now: Now) -> Vec<MissingReport> {
         let report = |job: &super::replicate::Job| MissingReport {
             release: job.release().clone(),
-            why: if job.why.is_empty() { format!("being fetched, {} files to go", job.left()) } else { job.why.clone() },
-            from: job.sources().into_iter().collect(),
+            why: job.why.clone(),
+            code: job.code,
+            last: job.last(),
+            left: job.left(),
+            here: job.here().collect(),
+            manifest_read: job.manifest_read(),
+            failures: job.failures(),
             next_try_ms: job.retry_ms().map(|at| at.saturating_sub(now.mono_ms)),
             refused: job.refused,
         };
         self.replicate.jobs().values().map(report).collect()
     }
 
-    /// Other nodes.
-    pub fn peers(&self, view: &dyn View) -> Result<Vec<PeerReport>, RowsError> {
-        let logs = state::logs(view)?;
-        let lacks = |peer: &PeerId| {
-            let holdings = &self.peers.holdings.get(peer)?.holdings;
-            let mut lacks = 0;
-            for (log, row) in &logs {
-                let stated = holdings.logs.iter().find(|l| l.log == *log);
-                let below = stated.map_or(0, |l| l.below);
-                lacks += row.judged.saturating_sub(below) + stated.map_or(0, |l| l.missing.len() as u64);
+    /// Other nodes: those that were connected, and those that others told of.
+    pub fn peers(&self) -> Vec<PeerReport> {
+        let known: std::collections::BTreeSet<_> = self.peers.table.keys().chain(self.peers.holdings.keys()).collect();
+        let report = |peer: &PeerId| {
+            let entry = self.peers.table.get(peer);
+            PeerReport {
+                peer: *peer,
+                connected_ms: entry.and_then(|p| p.connected_ms),
+                lost_ms: entry.and_then(|p| p.lost_ms),
+                clock_offset_ms: entry.map_or(0, |p| p.clock_offset_ms),
+                status: entry.and_then(|p| p.status.clone()),
+                holdings: self.peers.holdings.get(peer).map(|h| h.holdings.clone()),
+                faults: self.faults.get(peer).cloned().unwrap_or_default(),
             }
-            Some(lacks)
         };
-        let report = |(peer, p): (&PeerId, &peers::Peer)| PeerReport {
-            peer: *peer,
-            connected_ms: p.connected_ms,
-            clock_offset_ms: p.clock_offset_ms,
-            status: p.status.clone(),
-            lacks: lacks(peer),
-        };
-        Ok(self.peers.table.iter().map(report).collect())
+        known.into_iter().map(report).collect()
+    }
+
+    /// The start rule: since when the members are asked, on the monotonic clock, and who has answered; none once it is through.
+    pub fn start(&self) -> Option<(u64, Vec<MemberId>)> {
+        (!self.start.done()).then(|| (self.start.since_ms(), self.start.answered().iter().copied().collect()))
     }
 
     /// Nodes that say they hold the release at this place.

@@ -16,7 +16,6 @@ use crate::wire::sync::{Mine, Request};
 #[derive(Debug)]
 pub struct Start {
     since_ms: u64,
-    /// When the members of the newest charter were first known, from which the waiting counts.
     founded: bool,
     answered: BTreeSet<MemberId>,
     /// Size of the own log that somebody claims to have.
@@ -36,6 +35,11 @@ impl Start {
         self.done
     }
 
+    /// Since when the members are asked, on the monotonic clock.
+    pub const fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+
     /// Members that have answered.
     pub const fn answered(&self) -> &BTreeSet<MemberId> {
         &self.answered
@@ -43,6 +47,9 @@ impl Start {
 
     /// Why the node may not sign yet, in words.
     pub fn why(&self, cx_now: Now, wait_ms: u64, others: usize) -> String {
+        if others == 0 {
+            return "recovering: waiting for a moment whether anybody knows of more than this disk".to_owned();
+        }
         let left = wait_ms.saturating_sub(cx_now.mono_ms.saturating_sub(self.since_ms)) / 1_000;
         format!("recovering: {} of {others} other members have told what this node signed before; {left} s left to wait for all", self.answered.len())
     }

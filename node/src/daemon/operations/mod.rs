@@ -2,14 +2,18 @@
 //!
 //! Owns the translation between the admin interface's words and the core's. Decides nothing about federations.
 
+pub mod concerns;
 mod federation;
 mod joining;
 mod members;
-mod peers;
+mod missing;
+mod nodes;
 mod processes;
 mod releases;
 pub mod select;
 mod status;
+mod survey;
+mod sync;
 mod upkeep;
 
 use std::sync::Arc;
@@ -19,10 +23,11 @@ use bytes::Bytes;
 use federation::*;
 use joining::*;
 use members::*;
-use peers::*;
+use nodes::*;
 use processes::*;
 use releases::*;
 use status::*;
+use sync::*;
 use upkeep::*;
 use super::node::Node;
 use crate::admin::api::*;

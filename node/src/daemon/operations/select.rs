@@ -2,8 +2,6 @@
 //!
 //! Owns the reading of selectors and the words when nothing fits. Never changes anything.
 
-use std::sync::Arc;
-
 use semver::{Version, VersionReq};
 use verbund_protocol::charter::certificate::Certified;
 use verbund_protocol::charter::rules::Member;
@@ -12,20 +10,9 @@ use verbund_protocol::view::rows::{Rows, RowsError, Table};
 use verbund_protocol::view::state::{self, ReleaseRow, key};
 
 use super::super::instance::InstanceError;
-use super::super::node::{Named, problem};
+use super::super::node::problem;
+pub(super) use super::federation::charter;
 use crate::admin::{Code, Problem};
-
-/// The newest charter of a federation.
-///
-/// # Errors
-/// [`Code::Conflict`] while the node has joined but knows no charter yet.
-pub async fn charter(named: &Named) -> Result<Arc<Certified>, Problem> {
-    let charter = named.instance.charter().await.map_err(problem)?;
-    charter.ok_or_else(|| {
-        Problem::new(Code::Conflict, format!("this node knows no charter of {} yet", named.slug))
-            .next("it learns it from the node that made the ticket; see `verbund status`")
-    })
-}
 
 /// A view's fault as a problem.
 pub fn unreadable(error: RowsError) -> Problem {
@@ -182,24 +169,11 @@ pub fn withdrawn(rows: &dyn Rows, row: &ReleaseRow) -> Result<bool, RowsError> {
     Ok(rows.get(Table::Statements, &key::withdrawal(&row.member, &row.id))?.is_some())
 }
 
-/// Releases looked at a time.
-const PAGE: usize = 512;
-
 fn by_digest(rows: &dyn Rows, digest: Sha256) -> Result<Option<ReleaseRow>, RowsError> {
-    let mut from = b"p".to_vec();
-    loop {
-        let page = rows.scan(Table::Releases, b"p", &from, PAGE)?;
-        for (_, value) in &page {
-            let row: ReleaseRow = state::decode(value)?;
-            if row.id == digest && state::log(rows, &row.log)?.is_some_and(|log| log.counts(row.index)) {
-                return Ok(Some(row));
-            }
-        }
-        match page.last() {
-            Some((last, _)) if page.len() == PAGE => from = [last.as_slice(), b"\0"].concat(),
-            _ => return Ok(None),
-        }
-    }
+    let Some(process) = rows.get(Table::Releases, &key::release_id(&digest))? else { return Ok(None) };
+    let row: Option<ReleaseRow> = state::get(rows, Table::Releases, &process)?;
+    let Some(row) = row.filter(|row| row.id == digest) else { return Ok(None) };
+    Ok(state::log(rows, &row.log)?.is_some_and(|log| log.counts(row.index)).then_some(row))
 }
 
 fn handles(charter: &Certified) -> String {

@@ -120,12 +120,13 @@ impl World {
 
     /// Runs until `what` holds, at most `limit_ms`; says whether it does.
     pub fn until(&mut self, limit_ms: u64, what: impl Fn(&Self) -> bool) -> bool {
-        let end = self.now_ms + limit_ms;
+        let (start, end) = (self.now_ms, self.now_ms + limit_ms);
         while !what(self) {
             if self.now_ms >= end {
                 return false;
             }
-            let slice = (self.now_ms + 50).min(end);
+            // Looked at closely at first, then rarely.
+            let slice = (self.now_ms + (self.now_ms - start).clamp(400, 16_000) / 8).min(end);
             while self.next(slice) {}
             self.now_ms = slice;
         }

@@ -96,7 +96,7 @@ impl World {
         let wanted = handle.parse().unwrap();
         for node in 0..self.nodes.len() {
             let member = self.charter(node).members.iter().any(|m| m.handle == self.nodes[node].org.handle.parse().unwrap());
-            if !member || self.charter(node).by_handle(&wanted).is_some() {
+            if !member || !self.nodes[node].up() || self.charter(node).by_handle(&wanted).is_some() {
                 continue;
             }
             self.expect(60_000, "the request is listed", |w| {
