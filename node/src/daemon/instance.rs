@@ -135,8 +135,8 @@ impl Instance {
         let founded = matches!(begin, Begin::Found(_));
         commence(&store, begin)?;
         let view = StoreView::new(&store);
-        let own = own(&*view, shared, &announce)?;
-        let core = Core::new(own.clone(), settings(config), federation, founded, now(), &*view)?;
+        let own = own(&view, shared, &announce)?;
+        let core = Core::new(own, settings(config), federation, founded, now(), &*view)?;
         let mut net_config = net::Config::new(shared.member.node.seed(), federation.to_hex(), listen);
         net_config.drop_gossip = !config.gossip.enabled;
         let (net, net_events, streams) = net::start(&net_config)?;
@@ -153,7 +153,6 @@ impl Instance {
         tokio::spawn(serve_streams(streams, shared.blobs.clone(), view.clone(), charters.clone(), traffic.clone()));
         let driver = Driver {
             core,
-            own,
             charters: charters.clone(),
             federation,
             store: store.clone(),
@@ -166,7 +165,6 @@ impl Instance {
             events: shared.events.clone(),
             addresses,
             announce: announce.clone(),
-            paused: BTreeSet::new(),
             stop: stop.clone(),
         };
         run(driver, end, shared.failed.clone())?;

@@ -46,7 +46,7 @@ impl LocalStore {
         let store = self.0.clone();
         let frame = Batch { records: vec![record] }.encode().unwrap_or_default();
         let append = tokio::task::spawn_blocking(move || store.append(Weight::Essential, frame)).await;
-        let seq = append.unwrap_or_else(|_| Err(StoreError::Closed))?;
+        let seq = append.unwrap_or(Err(StoreError::Closed))?;
         self.0.durable(seq).await
     }
 

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
 use super::api::{EventKind, Fault, Problem};
-use crate::charter::certificate::{Certified, CharterBundle};
+use crate::charter::certificate::{Certified, CharterBundle, VerifiedWriter};
 use crate::charter::order::{Input as OrderInput, Message, Order, Output, TimeoutKind};
 use crate::charter::rules::Charter;
 use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind, Writer};
 use crate::envelope::Envelope;
 use crate::identity::{Identity, fingerprint};
-use crate::ids::{MemberId, Sha256};
+use crate::ids::{MemberId, PeerId, Sha256};
 use crate::record::{OrderingBundle, Record};
 use crate::view::rows::{RowsError, Table};
 use crate::view::state::{self, CosignedRow, key};
@@ -201,7 +201,7 @@ impl Agree {
         if self.order.as_ref().is_none_or(|o| o.height() != height) {
             self.begin(cx, &charter, height)?;
         }
-        let writes = cx.is_writer();
+        let writes = cx.is_writer() || successor(cx, &charter).is_some();
         if may_sign && writes && !self.may_sign {
             self.may_sign = true;
             self.feed(cx, OrderInput::MaySign(true));
@@ -225,7 +225,8 @@ impl Agree {
 
     fn begin(&mut self, cx: &mut Cx<'_>, charter: &Certified, height: u64) -> Result<(), RowsError> {
         let voting = charter.charter.voting();
-        let me = Some(cx.own.member).filter(|m| voting.contains(m) && cx.is_writer());
+        let writes = cx.is_writer() || successor(cx, charter).is_some();
+        let me = Some(cx.own.member).filter(|m| voting.contains(m) && writes);
         let order = Order::new(height, voting, me).map_err(|e| RowsError(e.to_string()))?;
         *self = Self { order: Some(order), ..Self::default() };
         let stored: Vec<OrderingBundle> = state::list(cx.view, Table::Promises, &key::ordering_at(height), usize::MAX)?;
@@ -319,9 +320,10 @@ impl Agree {
         if vote.federation != Some(cx.federation) || vote.prev != Some(charter.hash) {
             return Err(fault("it follows another charter"));
         }
-        let writer = charter.writer_of(&vote.member);
-        if writer != Some(vote.writer) || !envelope.signed_by(&vote.writer.key()) {
-            return Err(fault("not signed by the writer of its member"));
+        let pinned = charter.writer_of(&vote.member) == Some(vote.writer);
+        let follows = || bundle.writers.iter().any(|bytes| follows(charter, bytes) == Some((vote.member, vote.writer)));
+        if !(pinned || follows()) || !envelope.signed_by(&vote.writer.key()) {
+            return Err(fault("not signed by the writer of its member, or one that follows it"));
         }
         if vote.kind == VoteKind::Proposal
             && let Some(value) = vote.value
@@ -429,7 +431,9 @@ impl Agree {
                     writer: cx.own.node.peer(),
                 };
                 let Ok(envelope) = vote.seal(&[&cx.own.node]) else { return };
-                let bundle = self.bundle(&message, envelope.into_bytes());
+                let mut bundle = self.bundle(&message, envelope.into_bytes());
+                // Others know of a node that follows the pinned one by what it shows them.
+                bundle.writers.extend(successor(cx, &charter).filter(|bytes| !bundle.writers.contains(bytes)));
                 cx.record(Record::Ordering(bundle.clone()));
                 self.signed.insert(message, bundle.clone());
                 bundle
@@ -466,13 +470,34 @@ impl Agree {
         // Only what is valid here is decided here, and only what is at hand is valid; a charter that others have decided on
         // without this node is fetched from them as soon as they name its version.
         let Some(mut bundle) = self.payload(&value).cloned() else { return };
-        bundle.precommits = precommits.iter().filter_map(|m| self.signed.get(m).map(|b| b.message.clone())).collect();
+        for signed in precommits.iter().filter_map(|m| self.signed.get(m)) {
+            bundle.precommits.push(signed.message.clone());
+            let more = signed.writers.iter().filter(|bytes| follows(&charter, bytes).is_some());
+            let more: Vec<_> = more.filter(|bytes| !bundle.writers.contains(bytes)).cloned().collect();
+            bundle.writers.extend(more);
+        }
         // What cannot be certified here is fetched from those who can.
         if let Ok(next) = charter.next(&bundle) {
             cx.record(Record::Charter(bundle));
             adopted(cx, &next);
         }
     }
+}
+
+/// Whose writer this is, and which node it names, if it follows the one that the charter pins.
+fn follows(charter: &Certified, writer: &[u8]) -> Option<(MemberId, PeerId)> {
+    let envelope = Envelope::parse(writer).ok()?;
+    let member = Writer::open(&envelope).ok()?.member;
+    let (identity, pinned) = (charter.identities.get(&member)?, charter.writers.get(&member)?);
+    let next = VerifiedWriter::check(&envelope, Some(charter.federation), identity, Some(pinned)).ok()?;
+    Some((member, next.writer.peer))
+}
+
+/// The writer by which this node takes over from the pinned one, before a charter says so: it votes on that charter.
+fn successor(cx: &Cx<'_>, charter: &Certified) -> Option<Vec<u8>> {
+    let own = (cx.own.member, cx.own.node.peer());
+    let bytes = &cx.own.writer;
+    (!bytes.is_empty() && follows(charter, bytes) == Some(own)).then(|| bytes.clone())
 }
 
 fn plain(vote: &Ordering) -> Message {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use verbund_protocol::charter::certificate::{self, Certified, Founder};
 use verbund_protocol::charter::rules::{self, Charter, Member, Rules};
-use verbund_protocol::core::report;
 use verbund_protocol::documents::{Change, Document as _, Standing as Vote, Writer};
 use verbund_protocol::envelope::Envelope;
 use verbund_protocol::identity::fingerprint;
@@ -230,9 +229,4 @@ pub async fn federation_create(node: &Arc<Node>, request: FederationCreateReques
     node.start(certified.federation, Begin::Found(Box::new(bundle)), &slug).await.map_err(problem)?;
     let named = node.named(Some(&certified.federation.to_hex())).await?;
     view(&named).await?.ok_or_else(|| no_charter(&named))
-}
-
-/// What people call the node of a federation.
-pub(super) fn node_handle(charter: &Certified, peer: &verbund_protocol::ids::PeerId) -> String {
-    report::node_name(Some(charter), peer)
 }

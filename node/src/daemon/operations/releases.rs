@@ -23,7 +23,7 @@ use super::super::clock::now;
 use super::super::node::{Named, Node, problem};
 use super::federation::{charter, count};
 use super::members::command;
-use crate::admin::api::{self, *};
+use crate::admin::api::*;
 use crate::admin::{Code, Lines, Problem, Refusal, Upload};
 use crate::blobs::StoreError;
 
@@ -101,8 +101,8 @@ async fn complete(node: &Arc<Node>, named: &Named, request: &ReleaseRequest) -> 
     Ok(Completed { reference, prepared, published: same.cloned(), derived })
 }
 
-fn manifest(files: &[api::FileEntry]) -> Result<Manifest, Problem> {
-    let entry = |f: &api::FileEntry| {
+fn manifest(files: &[FileEntry]) -> Result<Manifest, Problem> {
+    let entry = |f: &FileEntry| {
         let path = f.path.parse().map_err(|e: release::path::PathError| format!("{}: {e}", f.path))?;
         Ok(release::FileEntry { path, size: f.size, media_type: f.media_type.clone(), sha256: f.sha256, blake3: f.blake3 })
     };
@@ -153,7 +153,7 @@ pub async fn release_create(node: &Arc<Node>, request: ReleaseRequest) -> Result
 }
 
 /// All files are here, and are what the manifest says; they stay until the release refers to them.
-async fn present(node: &Arc<Node>, files: &[api::FileEntry]) -> Result<Vec<crate::blobs::Pin>, Problem> {
+async fn present(node: &Arc<Node>, files: &[FileEntry]) -> Result<Vec<crate::blobs::Pin>, Problem> {
     let blobs = &node.shared.blobs;
     let mut pins = Vec::with_capacity(files.len());
     for file in files {

@@ -101,7 +101,7 @@ fn act(w: &mut World, seed: u64, n: usize, versions: &mut u64) {
 
 #[test]
 fn after_healing_all_have_the_same() {
-    for seed in seeds(0..12) {
+    for seed in seeds(0..6) {
         let _seed = Seed(seed);
         let n = 2 + (seed % 3) as usize;
         let mut w = World::of(seed, n);
@@ -144,6 +144,7 @@ fn after_healing_all_have_the_same() {
                 assert!(!row.closed.forked, "seed {seed}: an honest log was taken for forked: {log}");
             }
         }
+        eprintln!("seed {seed}: {} nodes, {} steps, {} s", w.nodes.len(), w.steps, w.now_ms / 1_000);
         // The view is what the journal says.
         for node in members(&w) {
             let again = super::world::disk::Disk::open(w.nodes[node].disk.journal.clone());

@@ -57,6 +57,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub now_ms: u64,
     pub rng: Rng,
+    /// Inputs that cores were given so far.
+    pub steps: u64,
     pub faults: Faults,
     /// Pairs of nodes that cannot reach each other.
     pub cut: BTreeSet<(usize, usize)>,
@@ -77,6 +79,7 @@ impl World {
             nodes: Vec::new(),
             now_ms: 1_000,
             rng: Rng::new(seed),
+            steps: 0,
             faults: Faults::default(),
             cut: BTreeSet::new(),
             queue: BTreeMap::new(),
@@ -142,6 +145,7 @@ impl World {
     /// One input for a core, and what follows from it.
     pub fn step(&mut self, node: usize, input: Input) {
         let now = self.now_ms;
+        self.steps += 1;
         self.nodes[node].step(now, input);
         self.settle(node);
     }

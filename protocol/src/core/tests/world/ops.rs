@@ -115,7 +115,7 @@ impl World {
     }
 
     pub fn progress(&self, node: usize) -> String {
-        self.nodes[node].core.as_ref().map_or_else(String::new, |core| core.join_progress().0.to_owned())
+        self.nodes[node].core.as_ref().map_or_else(String::new, |core| core.join_progress().text)
     }
 
     pub fn may_sign(&self, node: usize) -> bool {
