@@ -240,6 +240,26 @@ impl Instance {
         read.map_err(|_| InstanceError::Ended)?.map_err(InstanceError::Rows)
     }
 
+    /// Reads the view on a thread that may block, and returns only when everything that was read is durable: for what is
+    /// shown or served to others.
+    ///
+    /// # Errors
+    /// [`InstanceError::Rows`] if the view fails, [`InstanceError::Store`] if what was read will not be durable.
+    pub async fn settled<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&StoreView, &Charters) -> Result<T, RowsError> + Send + 'static,
+    ) -> Result<T, InstanceError> {
+        let store = self.store.clone();
+        let read = self.read(move |view, charters| {
+            let value = look(view, charters)?;
+            // Asked afterwards: the view shows what was appended up to the last row that was read.
+            Ok((value, store.status().appended))
+        });
+        let (value, appended) = read.await?;
+        self.store.durable(appended).await?;
+        Ok(value)
+    }
+
     /// Follows the node's events.
     pub fn follow(&self) -> tokio::sync::broadcast::Receiver<super::events::Told> {
         self.events.follow()

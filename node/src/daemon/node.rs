@@ -26,6 +26,7 @@ use super::local::LocalStore;
 use super::operations::Operations;
 use super::operations::concerns::Register;
 use super::scrub::Scrubber;
+use super::shelf::Manifests;
 use crate::admin::api::{ConfigValue, Moment, Severity};
 use crate::admin::{Code, Problem, roles, server};
 use crate::blobs::{self, BlobEvent, BlobStore};
@@ -69,6 +70,8 @@ pub struct Node {
     pub noting: tokio::sync::Mutex<()>,
     /// Where the admin socket lies.
     pub admin: PathBuf,
+    /// Manifests that were read lately.
+    pub manifests: Arc<Manifests>,
     ports: Mutex<Ports>,
     /// SHA-256 of artifacts that were uploaded lately, so that they need not be read again.
     hashed: Mutex<BTreeMap<Blake3, Sha256>>,
@@ -109,6 +112,7 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
     let shared = Shared { member, blobs, events: Events::default(), config: config.clone(), stop: stop.clone(), failed };
     let node = Arc::new(Node {
         admin: config.socket(&data_dir),
+        manifests: Arc::default(),
         ports: Mutex::new(Ports::load(&data_dir).map_err(failure)?),
         data_dir,
         shared,
