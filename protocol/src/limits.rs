@@ -53,8 +53,8 @@ pub const ADDRESS_MAX_BYTES: usize = 262;
 pub const BODIES_MAX: usize = 2_500;
 /// Keys in one correction.
 pub const CORRECTION_FIELDS_MAX: usize = 64;
-/// Payload of a charter: its envelope (base64) fits a leaf.
-pub const CHARTER_MAX_BYTES: usize = 48 << 10;
+/// Payload of a charter: its envelope, base64 (4/3) and some 100 bytes around it, fits a leaf.
+pub const CHARTER_MAX_BYTES: usize = 49_000;
 /// Logs that one expulsion stops.
 pub const STOPS_MAX: usize = 16;
 /// Documents in one certificate: 150 approvals, 150 precommits, and two full rotations of everyone's identity and writer.
