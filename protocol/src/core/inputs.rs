@@ -127,8 +127,10 @@ impl Parts<'_> {
         if may_sign {
             start::cosign_all(cx)?;
         }
-        for peer in self.peers.connected() {
-            sync::compare(cx, self.peers, self.standing, peer, !may_sign)?;
+        if self.standing.take_moved() {
+            for peer in self.peers.connected() {
+                sync::compare(cx, self.peers, self.standing, peer, !may_sign)?;
+            }
         }
         self.forked(cx)?;
         self.join.tick(cx)?;
@@ -161,6 +163,7 @@ impl Parts<'_> {
             addresses.extend(join::info_of(cx, peer)?.map(|info| info.addresses).unwrap_or_default());
         }
         let notes: Vec<crate::record::PeerNote> = state::list(cx.view, Table::Peers, b"", 4_096)?;
+        self.peers.paused = notes.iter().filter(|note| note.paused).map(|note| note.peer).collect();
         for note in notes {
             if note.blocked {
                 gate.remove(&note.peer);
@@ -216,7 +219,8 @@ impl Parts<'_> {
             Gossip::Log { log, note, first, leaves } => {
                 let entries = Entries { log, first, leaves, note, proof: None };
                 let taken = logs::take(cx, !self.start.done(), entries)?;
-                let news = matches!(taken, logs::Taken::Grew(_));
+                // A checkpoint whose leaves did not fit the message is news as well.
+                let news = matches!(taken, logs::Taken::Grew(_) | logs::Taken::Gap);
                 sync::after_take(cx, self.peers, from, log, taken).map_err(Err)?;
                 Ok(news)
             }

@@ -11,8 +11,9 @@ use super::{Cx, serve};
 use crate::ids::{Blake3, PeerId, Sha256};
 use crate::limits::{HOLDINGS_LOGS_MAX, HOLDINGS_MISSING_MAX};
 use crate::record::{Local, Record};
+use crate::view::audience;
 use crate::view::rows::{RowsError, Table};
-use crate::view::state::{self, Audience, ReleaseRow, key};
+use crate::view::state::{self, ReleaseRow, key};
 use crate::wire::{Gossip, Holdings, LogHoldings, SignedHoldings};
 
 /// Releases that wait out a failure at most; older failures beyond are looked at again as if new.
@@ -60,6 +61,8 @@ pub struct Job {
     last: Option<PeerId>,
     /// It will not be fetched however long one waits: limit or audience.
     pub refused: bool,
+    /// Refused for what its files are, which nothing can change but this node's settings.
+    over_limit: bool,
 }
 
 /// All jobs.
@@ -133,8 +136,8 @@ impl Replicate {
             let Some(row) = release_at(cx, place)? else { continue };
             let mut job = Job::new(row);
             if let Some((code, why)) = refusal(cx, &job.row)? {
-                job.refused = true;
-                (job.code, job.why) = (code, why);
+                job.code = code;
+                job.refuse(cx.now.mono_ms, why);
             }
             if self.jobs.len() >= JOBS_MAX && !self.make_room() {
                 return Ok(());
@@ -166,9 +169,15 @@ impl Replicate {
                     self.jobs.remove(place);
                 }
                 (Some(row), Some(job)) => {
-                    if let Some((code, why)) = refusal(cx, &row)? {
-                        job.refused = true;
-                        (job.code, job.why) = (code, why);
+                    let over = job.over_limit;
+                    match refusal(cx, &row)? {
+                        Some((code, why)) => {
+                            job.code = code;
+                            job.refuse(cx.now.mono_ms, why);
+                        }
+                        // A correction has widened its audience.
+                        None if job.refused && !over => *job = Job::new(row),
+                        None => {}
                     }
                 }
                 (_, None) => {}
@@ -269,7 +278,7 @@ impl Replicate {
         job.reading = None;
         match files {
             Err(why) => {
-                job.refused = true;
+                (job.refused, job.over_limit) = (true, true);
                 job.why = format!("its manifest is not one: {why}");
                 job.code = "bad_manifest";
                 let (log, index) = place;
@@ -282,7 +291,7 @@ impl Replicate {
                 let mut seen = BTreeSet::new();
                 for (hash, sha256, size) in files {
                     if size > cx.set.artifact_max_bytes {
-                        job.refused = true;
+                        (job.refused, job.over_limit) = (true, true);
                         job.code = "over_limit";
                         job.why = format!(
                             "a file of {size} bytes is over this node's limit of {} bytes (limits.artifact_max)",
@@ -386,7 +395,14 @@ impl Job {
             code: "",
             last: None,
             refused: false,
+            over_limit: false,
         }
+    }
+    /// Not fetched, for this reason; looked at again now and then.
+    fn refuse(&mut self, now_ms: u64, why: String) {
+        self.refused = true;
+        self.why = why;
+        self.retry_ms = Some(now_ms + RETRY_MAX_MS);
     }
     /// The release.
     pub const fn release(&self) -> &ReleaseRow {
@@ -394,7 +410,7 @@ impl Job {
     }
     /// When it is tried again, if it waits.
     pub const fn retry_ms(&self) -> Option<u64> {
-        self.retry_ms
+        if self.refused { None } else { self.retry_ms }
     }
     /// Who was asked last, other than this node.
     pub const fn last(&self) -> Option<PeerId> {
@@ -436,7 +452,7 @@ pub fn statement(cx: &Cx<'_>) -> Result<Option<SignedHoldings>, RowsError> {
 
 /// Why a release is not fetched at all: the one place where a member's own choice of what it replicates would stand.
 fn refusal(cx: &Cx<'_>, row: &ReleaseRow) -> Result<Option<(&'static str, String)>, RowsError> {
-    if !admits(&row.audience, cx.own.handle.as_str()) && row.member != cx.own.member {
+    if row.member != cx.own.member && !audience::admits(cx.view, row, cx.own.handle.as_str())? {
         return Ok(Some(("not_in_audience", "this member is not in the audience".to_owned())));
     }
     if row.manifest_size > crate::limits::MANIFEST_MAX_BYTES {
@@ -446,14 +462,6 @@ fn refusal(cx: &Cx<'_>, row: &ReleaseRow) -> Result<Option<(&'static str, String
     let withdrawn = cx.view.get(Table::Statements, &key::withdrawal(&row.member, &row.id))?;
     let erase = withdrawn.and_then(|w| crate::json::parse_as::<crate::documents::Withdrawal>(&w).ok()).is_some_and(|w| w.erase);
     Ok(erase.then(|| ("erased", "it was withdrawn, and its publisher asks to delete it".to_owned())))
-}
-
-/// Whether the audience lets `handle` have the files.
-pub fn admits(audience: &Audience, handle: &str) -> bool {
-    match audience {
-        Audience::Federation | Audience::Public => true,
-        Audience::Members(handles) => handles.iter().any(|h| h == handle),
-    }
 }
 
 /// Whom to ask next: this node itself (it may be there already), then those who say they hold it, its log's node, others.
@@ -473,7 +481,7 @@ fn holder(cx: &Cx<'_>, peers: &Peers, place: Place, row: &ReleaseRow, tried: &BT
         .into_iter()
         .chain(std::iter::once(row.log))
         .chain(members.unwrap_or_default())
-        .find(|peer| *peer != me && !tried.contains(peer) && peers.is_connected(peer))
+        .find(|peer| *peer != me && !tried.contains(peer) && peers.serves(peer))
 }
 
 fn place_of(row_key: &[u8]) -> Option<Place> {

@@ -85,7 +85,7 @@ pub fn compare(
     for theirs in &status.logs {
         let own = standing.log(&theirs.log);
         let size = own.map_or(0, |own| own.size);
-        if theirs.size > size && !peers.fetching(&theirs.log) && logs::wanted(cx, &theirs.log, recovering)?.is_some() {
+        if theirs.size > size && peers.serves(&peer) && !peers.fetching(&theirs.log) && logs::wanted(cx, &theirs.log, recovering)?.is_some() {
             peers.ask(cx, peer, Request::Entries { log: theirs.log, from: size });
         }
         // Another digest at one size may be another root; else what cosignatures are over must be held to be of use. A log

@@ -197,6 +197,7 @@ fn another_node_takes_over_a_members_log() {
     spare.own.node = org.spare();
     // It starts from what its member's former node had.
     spare.disk = Disk::open(w.nodes[2].disk.journal.clone());
+    spare.artifacts = w.nodes[2].artifacts.clone();
     w.nodes.push(spare);
     w.start(slot);
     w.expect(120_000, "it may sign", |w| w.may_sign(slot));

@@ -4,6 +4,7 @@ use super::world::World;
 use super::world::ops::catalogue;
 use super::world::org::{Org, Wish};
 use crate::core::{Command, EventKind, FetchError};
+use crate::documents::{Correction, Document as _};
 use crate::ids::FederationId;
 use crate::keys::SecretKey;
 use crate::log::{Checkpoint, Origin, sign_checkpoint, tree};
@@ -173,6 +174,40 @@ fn files_for_named_members_are_fetched_by_them_alone() {
     assert!(w.nodes[2].fetches.iter().all(|(_, hash)| *hash != made.manifest), "its files do not");
     let missing = w.nodes[2].core.as_ref().unwrap().missing(w.nodes[2].now(w.now_ms));
     assert!(missing[0].refused && missing[0].why.contains("audience"), "{missing:?}");
+}
+
+#[test]
+fn a_correction_that_widens_the_audience_lets_others_fetch() {
+    let mut w = World::of(34, 3);
+    let made = w.publish(0, &Wish { audience: Some("de-rp"), ..hund("1.0.0") }).unwrap();
+    w.expect(30_000, "the named one holds it", |w| w.holds(1, &made));
+    let org = w.nodes[0].org.clone();
+    let correction = Correction {
+        federation: w.federation,
+        member: org.member,
+        process: "hund".parse().unwrap(),
+        release: made.id,
+        fields: serde_json::json!({ "audience": "federation" }).as_object().unwrap().clone(),
+        time_s: 1,
+    };
+    let leaf = correction.seal(&[&org.publisher]).unwrap().into_bytes();
+    w.command(0, Command::Append(leaf)).unwrap();
+    w.expect(700_000, "all may", |w| w.holds(2, &made));
+}
+
+#[test]
+fn nothing_is_fetched_from_a_paused_peer() {
+    let mut w = World::of(35, 3);
+    let peer = w.nodes[0].peer();
+    let note = |paused| Command::Peer(crate::record::PeerNote { peer, addresses: Vec::new(), blocked: false, paused });
+    w.command(1, note(true)).unwrap();
+    w.crash(2);
+    let made = w.publish(0, &hund("1.0.0")).unwrap();
+    w.run(120_000);
+    assert!(!w.holds(1, &made));
+    assert!(w.nodes[1].fetches.iter().all(|(from, hash)| *hash != made.manifest || *from != peer));
+    w.command(1, note(false)).unwrap();
+    w.expect(120_000, "it goes on", |w| w.holds(1, &made));
 }
 
 #[test]
