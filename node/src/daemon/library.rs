@@ -72,7 +72,9 @@ impl NodeLibrary {
         &self,
         reader: &Reader,
         slug: &Slug,
-        look: impl FnOnce(&Catalogue<'_>, &StoreView, &Viewer) -> Result<Result<T, LibraryError>, RowsError> + Send + 'static,
+        look: impl FnOnce(&Catalogue<'_>, &StoreView, &Viewer) -> Result<Result<T, LibraryError>, RowsError>
+        + Send
+        + 'static,
     ) -> Result<(Named, T), LibraryError> {
         let named = self.federation(slug).await?;
         let member = match reader {

@@ -105,7 +105,8 @@ impl Replicate {
         }
         self.drop_stale(cx, &again)?;
         self.take_up(cx)?;
-        let places: Vec<Place> = self.jobs.iter().filter(|(_, j)| !j.refused && j.retry_ms.is_none()).map(|(p, _)| *p).collect();
+        let places: Vec<Place> =
+            self.jobs.iter().filter(|(_, j)| !j.refused && j.retry_ms.is_none()).map(|(p, _)| *p).collect();
         for place in places.into_iter().take(cx.set.releases_at_once) {
             self.advance(cx, peers, place);
         }
@@ -246,7 +247,8 @@ impl Replicate {
             Err(error) => {
                 job.todo.push(artifact);
                 if from != cx.own.node.peer() {
-                    job.why = format!("{}: {}", crate::core::report::node_name(cx.charter.as_deref(), &from), error.text());
+                    job.why =
+                        format!("{}: {}", crate::core::report::node_name(cx.charter.as_deref(), &from), error.text());
                     job.code = "backing_off";
                 }
                 match &error {
@@ -272,7 +274,13 @@ impl Replicate {
     }
 
     /// A manifest was read.
-    pub fn manifest(&mut self, cx: &mut Cx<'_>, peers: &Peers, tag: u64, files: Result<Vec<(Blake3, Sha256, u64)>, String>) {
+    pub fn manifest(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peers: &Peers,
+        tag: u64,
+        files: Result<Vec<(Blake3, Sha256, u64)>, String>,
+    ) {
         let Some(place) = self.by_tag.remove(&tag) else { return };
         let Some(job) = self.jobs.get_mut(&place) else { return };
         job.reading = None;
@@ -316,7 +324,8 @@ impl Replicate {
     }
 
     fn finish_or_go_on(&mut self, cx: &mut Cx<'_>, peers: &Peers, place: Place) {
-        let complete = self.jobs.get(&place).is_some_and(|j| j.manifest_read && j.todo.is_empty() && j.active.is_empty());
+        let complete =
+            self.jobs.get(&place).is_some_and(|j| j.manifest_read && j.todo.is_empty() && j.active.is_empty());
         if !complete {
             self.advance(cx, peers, place);
             return;
@@ -457,10 +466,14 @@ fn refusal(cx: &Cx<'_>, row: &ReleaseRow) -> Result<Option<(&'static str, String
     }
     if row.manifest_size > crate::limits::MANIFEST_MAX_BYTES {
         let limit = crate::limits::MANIFEST_MAX_BYTES;
-        return Ok(Some(("over_limit", format!("its manifest of {} bytes is over the limit of {limit}", row.manifest_size))));
+        return Ok(Some((
+            "over_limit",
+            format!("its manifest of {} bytes is over the limit of {limit}", row.manifest_size),
+        )));
     }
     let withdrawn = cx.view.get(Table::Statements, &key::withdrawal(&row.member, &row.id))?;
-    let erase = withdrawn.and_then(|w| crate::json::parse_as::<crate::documents::Withdrawal>(&w).ok()).is_some_and(|w| w.erase);
+    let erase =
+        withdrawn.and_then(|w| crate::json::parse_as::<crate::documents::Withdrawal>(&w).ok()).is_some_and(|w| w.erase);
     Ok(erase.then(|| ("erased", "it was withdrawn, and its publisher asks to delete it".to_owned())))
 }
 

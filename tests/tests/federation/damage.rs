@@ -69,7 +69,11 @@ fn bit_rot_is_noticed_while_reading_never_sent_and_healed_from_another_holder() 
     });
     until("it is healed", || {
         let now = federation["de-he"].federation("mitte");
-        if (now["held"].as_u64(), now["quarantined"].as_u64()) == (Some(1), Some(0)) { Ok(()) } else { Err(now.to_string()) }
+        if (now["held"].as_u64(), now["quarantined"].as_u64()) == (Some(1), Some(0)) {
+            Ok(())
+        } else {
+            Err(now.to_string())
+        }
     });
     let healed = federation.world.join("healed");
     federation["de-he"].command(["process", "pull", "de-he/akte", healed.to_str().unwrap()]).ok();
@@ -93,7 +97,10 @@ fn an_artifact_over_a_limit_is_named_with_it_and_does_not_hold_up_the_next_relea
             _ => Err(now.to_string()),
         }
     });
-    assert!(pending["why"].as_str().unwrap().contains("1MiB") || pending["why"].as_str().unwrap().contains("1048576"), "{pending}");
+    assert!(
+        pending["why"].as_str().unwrap().contains("1MiB") || pending["why"].as_str().unwrap().contains("1048576"),
+        "{pending}"
+    );
     assert!(pending["release"].as_str().unwrap().starts_with("de-he/zu-gross"), "{pending}");
     let missing = federation["de-sl"].json("sync status");
     assert_eq!(missing["federations"][0]["missing"].as_array().unwrap().len(), 1, "{missing}");

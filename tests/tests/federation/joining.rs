@@ -59,7 +59,11 @@ fn two_admissions_raced_by_different_operators_end_in_one_order_everywhere() {
         for node in &federation.nodes {
             for request in node.get("/v1/members/requests")["requests"].as_array().into_iter().flatten() {
                 let given = |h: &str| {
-                    request["approvals"].as_array().into_iter().flatten().any(|a| a["handle"] == h && a["approved"] == true)
+                    request["approvals"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .any(|a| a["handle"] == h && a["approved"] == true)
                 };
                 if !given(&node.handle) {
                     node.cli(&format!("member admit {}", request["handle"].as_str().unwrap_or_default()));

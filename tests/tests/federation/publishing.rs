@@ -96,7 +96,12 @@ fn ten_thousand_files_are_published_and_one_more_is_refused() {
     assert_eq!(published["release"], "de-he/viele@1.0.0");
     let folder = folder.version("1.0.1").file("eine-zu-viel.txt", b"x");
     let said = federation["de-he"].command(["publish", folder.path.to_str().unwrap()]);
-    assert!(said.code != 0 && said.stderr.contains("10000") || said.stderr.contains("10 000") || said.stderr.contains("10,000"), "{said}");
+    assert!(
+        said.code != 0 && said.stderr.contains("10000")
+            || said.stderr.contains("10 000")
+            || said.stderr.contains("10,000"),
+        "{said}"
+    );
 }
 
 #[test]

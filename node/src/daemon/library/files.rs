@@ -46,7 +46,12 @@ fn failed(named: &Named, error: &ManifestError) -> LibraryError {
 
 impl NodeLibrary {
     /// One file of a release that is complete here.
-    pub(super) async fn file(&self, reader: &Reader, release: &ReleaseRef, path: &str) -> Result<FileHandle, LibraryError> {
+    pub(super) async fn file(
+        &self,
+        reader: &Reader,
+        release: &ReleaseRef,
+        path: &str,
+    ) -> Result<FileHandle, LibraryError> {
         let (named, detail) = self.detail(reader, release).await?;
         if !detail.listed.held {
             let supply = self.supply(&named, &detail.listed).await?;
