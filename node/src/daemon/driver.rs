@@ -2,14 +2,14 @@
 //!
 //! Owns the order of these three and nothing of what is decided. Runs on a thread of its own, because the store may block.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
-use verbund_protocol::core::{Command, Core, Effect, Input, Now, Own, Problem, Reply, View, serve};
+use verbund_protocol::core::{Command, Core, Effect, Input, Now, Problem, Reply, View, serve};
 use verbund_protocol::ids::{FederationId, PeerId};
 use verbund_protocol::limits::FRAME_MAX_BYTES;
 use verbund_protocol::view::charters::Charters;
@@ -60,7 +60,6 @@ pub enum DriverError {
 /// One loop.
 pub struct Driver {
     pub core: Core,
-    pub own: Own,
     pub charters: Arc<Charters>,
     pub federation: FederationId,
     pub store: Store,
@@ -73,7 +72,6 @@ pub struct Driver {
     pub events: Events,
     pub addresses: watch::Sender<Vec<HostPort>>,
     pub announce: Vec<String>,
-    pub paused: BTreeSet<PeerId>,
     pub stop: CancellationToken,
 }
 

@@ -135,13 +135,14 @@ impl Instance {
         let founded = matches!(begin, Begin::Found(_));
         commence(&store, begin)?;
         let view = StoreView::new(&store);
-        let own = own(&*view, shared, &announce)?;
-        let core = Core::new(own.clone(), settings(config), federation, founded, now(), &*view)?;
+        let own = own(&view, shared, &announce)?;
+        let core = Core::new(own, settings(config), federation, founded, now(), &*view)?;
         let mut net_config = net::Config::new(shared.member.node.seed(), federation.to_hex(), listen);
         net_config.drop_gossip = !config.gossip.enabled;
         let (net, net_events, streams) = net::start(&net_config)?;
         let notes: Vec<PeerNote> = state::list(&*view, Table::Peers, b"", usize::MAX)?;
-        let marked = |by: fn(&PeerNote) -> bool| notes.iter().filter(|n| by(n)).map(|n| n.peer).collect::<BTreeSet<PeerId>>();
+        let marked =
+            |by: fn(&PeerNote) -> bool| notes.iter().filter(|n| by(n)).map(|n| n.peer).collect::<BTreeSet<PeerId>>();
         net.set_blocked(marked(|n| n.blocked));
         net.set_paused(marked(|n| n.paused));
         let (letters, mailbox) = mpsc::channel(MAILBOX);
@@ -153,7 +154,6 @@ impl Instance {
         tokio::spawn(serve_streams(streams, shared.blobs.clone(), view.clone(), charters.clone(), traffic.clone()));
         let driver = Driver {
             core,
-            own,
             charters: charters.clone(),
             federation,
             store: store.clone(),
@@ -166,7 +166,6 @@ impl Instance {
             events: shared.events.clone(),
             addresses,
             announce: announce.clone(),
-            paused: BTreeSet::new(),
             stop: stop.clone(),
         };
         run(driver, end, shared.failed.clone())?;
@@ -240,6 +239,26 @@ impl Instance {
         let (view, charters) = (self.view.clone(), self.charters.clone());
         let read = tokio::task::spawn_blocking(move || look(&view, &charters)).await;
         read.map_err(|_| InstanceError::Ended)?.map_err(InstanceError::Rows)
+    }
+
+    /// Reads the view on a thread that may block, and returns only when everything that was read is durable: for what is
+    /// shown or served to others.
+    ///
+    /// # Errors
+    /// [`InstanceError::Rows`] if the view fails, [`InstanceError::Store`] if what was read will not be durable.
+    pub async fn settled<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&StoreView, &Charters) -> Result<T, RowsError> + Send + 'static,
+    ) -> Result<T, InstanceError> {
+        let store = self.store.clone();
+        let read = self.read(move |view, charters| {
+            let value = look(view, charters)?;
+            // Asked afterwards: the view shows what was appended up to the last row that was read.
+            Ok((value, store.status().appended))
+        });
+        let (value, appended) = read.await?;
+        self.store.durable(appended).await?;
+        Ok(value)
     }
 
     /// Follows the node's events.

@@ -15,6 +15,7 @@ mod local;
 mod node;
 mod operations;
 mod scrub;
+mod shelf;
 mod traffic;
 mod view;
 

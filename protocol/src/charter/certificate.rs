@@ -7,15 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::found::{Founder, found};
 use super::rules::{Charter, RuleError};
+pub use super::writer::VerifiedWriter;
 use crate::codec::bounded;
-use crate::documents::{
-    Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, Standing, VoteKind, Writer,
-};
+use crate::documents::{Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, VoteKind, Writer};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::identity::{IdentityError, VerifiedIdentity};
 use crate::ids::{FederationId, MemberId, PeerId, Sha256};
-use crate::keys::SecretKey;
 use crate::limits::{CERTIFICATE_PARTS_MAX, LEAF_MAX_BYTES};
 
 /// Why a certified charter was refused.
@@ -117,56 +116,6 @@ impl CharterBundle {
     /// SHA-256 of the charter's payload.
     pub fn hash(&self) -> Sha256 {
         Sha256::of(&self.payload)
-    }
-}
-
-/// A writer document whose place in its chain was checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedWriter {
-    /// Its content.
-    pub writer: Writer,
-    /// SHA-256 of its payload.
-    pub hash: Sha256,
-}
-
-impl VerifiedWriter {
-    /// Checks `envelope` as the writer of `identity`'s member that follows `before`.
-    ///
-    /// `federation` is `None` for the founder's writer in the genesis alone.
-    ///
-    /// # Errors
-    /// [`CertificateError`] naming what does not fit.
-    pub fn check(
-        envelope: &Envelope,
-        federation: Option<FederationId>,
-        identity: &VerifiedIdentity,
-        before: Option<&Self>,
-    ) -> Result<Self, CertificateError> {
-        let writer = Writer::open(envelope)?;
-        let refuse = |why| Err(CertificateError::Writer { member: identity.member, why });
-        if writer.member != identity.member {
-            return refuse("names another member");
-        }
-        if writer.federation != federation {
-            return refuse("names another federation");
-        }
-        if writer.seq != before.map_or(1, |b| b.writer.seq + 1) || writer.prev != before.map(|b| b.hash) {
-            return refuse("does not follow the writer before");
-        }
-        if writer.closes.is_some_and(|end| Some(end.log) != before.map(|b| b.writer.peer)) {
-            return refuse("closes another log than its predecessor's");
-        }
-        if before.is_some_and(|b| b.writer.peer == writer.peer) {
-            // The log of a node has one name: the new log would be the one that this writer closes.
-            return refuse("names the node whose log it closes");
-        }
-        if !identity.identity.has_node(&writer.peer) {
-            return refuse("its node is not among the identity's nodes");
-        }
-        if !identity.identity.roles.root.signed(envelope) {
-            return refuse("not signed by the root threshold");
-        }
-        Ok(Self { writer, hash: envelope.id() })
     }
 }
 
@@ -430,49 +379,4 @@ fn pin(charter: Charter, hash: Sha256, federation: FederationId, known: &Known) 
         writers.insert(member, writer.clone());
     }
     Ok(Certified { charter, hash, federation, identities, writers })
-}
-
-/// Keys and documents by which a founder certifies a genesis alone.
-pub struct Founder<'a> {
-    /// The founder's identity chain, as envelopes.
-    pub identities: &'a [Envelope],
-    /// The founder's first writer, which names no federation.
-    pub writer: &'a Envelope,
-    /// Approver keys, at least the threshold.
-    pub approver: &'a [&'a SecretKey],
-    /// The node key of the writer.
-    pub node: &'a SecretKey,
-}
-
-/// Founds a federation: the genesis with the founder's approval and round-0 precommit.
-///
-/// # Errors
-/// [`CertificateError`] if the result would not be accepted by others.
-pub fn found(charter: &Charter, founder: &Founder<'_>) -> Result<(CharterBundle, Certified), CertificateError> {
-    let payload = charter.payload()?;
-    let hash = Sha256::of(&payload);
-    let refused = CertificateError::Follow { have: 0, why: "a genesis has one voting member" };
-    let member = charter.members.first().filter(|m| m.standing == Standing::Full).ok_or(refused.clone())?.member;
-    let change = approved_change(charter).ok_or(refused)?;
-    let approval = Approval { federation: FederationId(hash.0), member, base_version: 0, change };
-    let precommit = Ordering {
-        federation: None,
-        prev: None,
-        height: 1,
-        round: 0,
-        kind: VoteKind::Precommit,
-        value: Some(hash),
-        pol_round: None,
-        member,
-        writer: founder.node.peer(),
-    };
-    let bundle = CharterBundle {
-        payload,
-        identities: founder.identities.iter().map(|e| e.bytes().to_vec()).collect(),
-        writers: vec![founder.writer.bytes().to_vec()],
-        approvals: vec![approval.seal(founder.approver)?.into_bytes()],
-        precommits: vec![precommit.seal(&[founder.node])?.into_bytes()],
-    };
-    let certified = Certified::genesis(&bundle)?;
-    Ok((bundle, certified))
 }

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
 use super::api::{EventKind, Fault, Problem};
-use crate::charter::certificate::{Certified, CharterBundle};
+use crate::charter::certificate::{Certified, CharterBundle, VerifiedWriter};
 use crate::charter::order::{Input as OrderInput, Message, Order, Output, TimeoutKind};
 use crate::charter::rules::Charter;
-use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind};
+use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind, Writer};
 use crate::envelope::Envelope;
 use crate::identity::{Identity, fingerprint};
-use crate::ids::{MemberId, Sha256};
+use crate::ids::{MemberId, PeerId, Sha256};
 use crate::record::{OrderingBundle, Record};
 use crate::view::rows::{RowsError, Table};
 use crate::view::state::{self, CosignedRow, key};
@@ -68,10 +68,7 @@ pub fn eligible_changes(cx: &Cx<'_>) -> Result<Vec<(Change, Vec<Vec<u8>>)>, Rows
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn approved(
-    cx: &Cx<'_>,
-    charter: &Certified,
-) -> Result<BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>>, RowsError> {
+pub fn approved(cx: &Cx<'_>, charter: &Certified) -> Result<BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>>, RowsError> {
     approved_rows(cx.view, charter)
 }
 
@@ -116,7 +113,8 @@ pub fn take_approval(cx: &mut Cx<'_>, envelope: &Envelope) -> Result<bool, Resul
     if cx.view.get(Table::Documents, &row).map_err(Err)?.is_some() {
         return Ok(false);
     }
-    let held = cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX).map_err(Err)?;
+    let held =
+        cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX).map_err(Err)?;
     if held.len() >= APPROVALS_PER_MEMBER_MAX {
         let by = |bytes: &[u8]| Envelope::parse(bytes).ok().and_then(|e| Approval::open(&e).ok()).map(|a| a.member);
         let own = held.iter().filter(|(_, bytes)| by(bytes) == Some(approval.member)).count();
@@ -151,7 +149,10 @@ pub fn approve(cx: &mut Cx<'_>, change: Change) -> Result<(usize, usize), Result
     let keys: Vec<_> = cx.own.approvers.iter().collect();
     let envelope = approval.seal(&keys).map_err(|e| problem("bad_change", &e.to_string()))?;
     if identity.is_none_or(|i| !i.identity.roles.approver.signed(&envelope)) {
-        return Err(problem("no_approver_key", "the approver keys on this node do not reach the threshold; sign on the machine that has them"));
+        return Err(problem(
+            "no_approver_key",
+            "the approver keys on this node do not reach the threshold; sign on the machine that has them",
+        ));
     }
     let mut by = approved(cx, &charter).map_err(Err)?.remove(&change).unwrap_or_default();
     by.insert(cx.own.member, Vec::new());
@@ -201,7 +202,7 @@ impl Agree {
         if self.order.as_ref().is_none_or(|o| o.height() != height) {
             self.begin(cx, &charter, height)?;
         }
-        let writes = cx.is_writer();
+        let writes = cx.is_writer() || successor(cx, &charter).is_some();
         if may_sign && writes && !self.may_sign {
             self.may_sign = true;
             self.feed(cx, OrderInput::MaySign(true));
@@ -225,7 +226,8 @@ impl Agree {
 
     fn begin(&mut self, cx: &mut Cx<'_>, charter: &Certified, height: u64) -> Result<(), RowsError> {
         let voting = charter.charter.voting();
-        let me = Some(cx.own.member).filter(|m| voting.contains(m) && cx.is_writer());
+        let writes = cx.is_writer() || successor(cx, charter).is_some();
+        let me = Some(cx.own.member).filter(|m| voting.contains(m) && writes);
         let order = Order::new(height, voting, me).map_err(|e| RowsError(e.to_string()))?;
         *self = Self { order: Some(order), ..Self::default() };
         let stored: Vec<OrderingBundle> = state::list(cx.view, Table::Promises, &key::ordering_at(height), usize::MAX)?;
@@ -319,9 +321,10 @@ impl Agree {
         if vote.federation != Some(cx.federation) || vote.prev != Some(charter.hash) {
             return Err(fault("it follows another charter"));
         }
-        let writer = charter.writer_of(&vote.member);
-        if writer != Some(vote.writer) || !envelope.signed_by(&vote.writer.key()) {
-            return Err(fault("not signed by the writer of its member"));
+        let pinned = charter.writer_of(&vote.member) == Some(vote.writer);
+        let follows = || bundle.writers.iter().any(|bytes| follows(charter, bytes) == Some((vote.member, vote.writer)));
+        if !(pinned || follows()) || !envelope.signed_by(&vote.writer.key()) {
+            return Err(fault("not signed by the writer of its member, or one that follows it"));
         }
         if vote.kind == VoteKind::Proposal
             && let Some(value) = vote.value
@@ -429,7 +432,9 @@ impl Agree {
                     writer: cx.own.node.peer(),
                 };
                 let Ok(envelope) = vote.seal(&[&cx.own.node]) else { return };
-                let bundle = self.bundle(&message, envelope.into_bytes());
+                let mut bundle = self.bundle(&message, envelope.into_bytes());
+                // Others know of a node that follows the pinned one by what it shows them.
+                bundle.writers.extend(successor(cx, &charter).filter(|bytes| !bundle.writers.contains(bytes)));
                 cx.record(Record::Ordering(bundle.clone()));
                 self.signed.insert(message, bundle.clone());
                 bundle
@@ -466,13 +471,34 @@ impl Agree {
         // Only what is valid here is decided here, and only what is at hand is valid; a charter that others have decided on
         // without this node is fetched from them as soon as they name its version.
         let Some(mut bundle) = self.payload(&value).cloned() else { return };
-        bundle.precommits = precommits.iter().filter_map(|m| self.signed.get(m).map(|b| b.message.clone())).collect();
+        for signed in precommits.iter().filter_map(|m| self.signed.get(m)) {
+            bundle.precommits.push(signed.message.clone());
+            let more = signed.writers.iter().filter(|bytes| follows(&charter, bytes).is_some());
+            let more: Vec<_> = more.filter(|bytes| !bundle.writers.contains(bytes)).cloned().collect();
+            bundle.writers.extend(more);
+        }
         // What cannot be certified here is fetched from those who can.
         if let Ok(next) = charter.next(&bundle) {
             cx.record(Record::Charter(bundle));
             adopted(cx, &next);
         }
     }
+}
+
+/// Whose writer this is, and which node it names, if it follows the one that the charter pins.
+fn follows(charter: &Certified, writer: &[u8]) -> Option<(MemberId, PeerId)> {
+    let envelope = Envelope::parse(writer).ok()?;
+    let member = Writer::open(&envelope).ok()?.member;
+    let (identity, pinned) = (charter.identities.get(&member)?, charter.writers.get(&member)?);
+    let next = VerifiedWriter::check(&envelope, Some(charter.federation), identity, Some(pinned)).ok()?;
+    Some((member, next.writer.peer))
+}
+
+/// The writer by which this node takes over from the pinned one, before a charter says so: it votes on that charter.
+fn successor(cx: &Cx<'_>, charter: &Certified) -> Option<Vec<u8>> {
+    let own = (cx.own.member, cx.own.node.peer());
+    let bytes = &cx.own.writer;
+    (!bytes.is_empty() && follows(charter, bytes) == Some(own)).then(|| bytes.clone())
 }
 
 fn plain(vote: &Ordering) -> Message {
@@ -497,10 +523,9 @@ fn proposal(
     let mut stops = Vec::new();
     match change {
         Change::Admit { identity, writer, .. } => {
-            let Some(chain) = identity_chain(cx, identity)? else { return Ok(None) };
-            let Some(writer) = cx.view.get(Table::Documents, &key::writer(writer))? else { return Ok(None) };
-            bundle.identities = chain;
-            bundle.writers = vec![writer];
+            let Some(identities) = identity_chain(cx, identity, None)? else { return Ok(None) };
+            let Some(writers) = writer_chain(cx, writer, None)? else { return Ok(None) };
+            (bundle.identities, bundle.writers) = (identities, writers);
         }
         Change::Expel { member } => {
             let Some(log) = charter.writer_of(member) else { return Ok(None) };
@@ -508,21 +533,48 @@ fn proposal(
             let (size, root) = row.map_or((0, crate::log::tree::empty_root()), |r| (r.size(), r.frontier.root()));
             stops.push(LogEnd { log, size, root });
         }
-        Change::Amend { .. } => {}
+        Change::Amend { member: Some(member), identity, writer, .. } => {
+            let pinned = (charter.identities.get(member).map(|i| i.hash), charter.writers.get(member).map(|w| w.hash));
+            if let Some(identity) = identity {
+                let Some(chain) = identity_chain(cx, identity, pinned.0)? else { return Ok(None) };
+                bundle.identities = chain;
+            }
+            if let Some(writer) = writer {
+                let Some(chain) = writer_chain(cx, writer, pinned.1)? else { return Ok(None) };
+                bundle.writers = chain;
+            }
+        }
+        Change::Amend { member: None, .. } => {}
     }
     let next = charter.charter.next(charter.hash, change, &stops).and_then(|next| next.payload());
     Ok(next.ok().map(|payload| CharterBundle { payload, ..bundle }))
 }
 
-/// The identity with this hash and all before it, first version first; `None` if one of them is not known.
-fn identity_chain(cx: &Cx<'_>, hash: &Sha256) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
+/// The identity with this hash and all before it down to the one after `pinned`, oldest first; `None` if one is not known.
+fn identity_chain(cx: &Cx<'_>, hash: &Sha256, pinned: Option<Sha256>) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
+    let prev = |envelope: &Envelope| Identity::parse(envelope).ok().map(|identity| identity.prev);
+    chain(cx, *hash, pinned, key::identity, prev)
+}
+
+/// As [`identity_chain`], of writers.
+fn writer_chain(cx: &Cx<'_>, hash: &Sha256, pinned: Option<Sha256>) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
+    let prev = |envelope: &Envelope| Writer::open(envelope).ok().map(|writer| writer.prev);
+    chain(cx, *hash, pinned, key::writer, prev)
+}
+
+fn chain(
+    cx: &Cx<'_>,
+    hash: Sha256,
+    pinned: Option<Sha256>,
+    row: fn(&Sha256) -> Vec<u8>,
+    prev: impl Fn(&Envelope) -> Option<Option<Sha256>>,
+) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
     let mut chain = Vec::new();
-    let mut next = Some(*hash);
+    let mut next = Some(hash).filter(|hash| Some(*hash) != pinned);
     while let Some(hash) = next {
-        let Some(bytes) = cx.view.get(Table::Documents, &key::identity(&hash))? else { return Ok(None) };
-        let parsed = Envelope::parse(&bytes).ok().and_then(|e| Identity::parse(&e).ok());
-        let Some(parsed) = parsed else { return Ok(None) };
-        next = parsed.prev;
+        let Some(bytes) = cx.view.get(Table::Documents, &row(&hash))? else { return Ok(None) };
+        let Some(before) = Envelope::parse(&bytes).ok().and_then(|envelope| prev(&envelope)) else { return Ok(None) };
+        next = before.filter(|hash| Some(*hash) != pinned);
         chain.push(bytes);
         if chain.len() > crate::limits::IDENTITY_CHAIN_MAX {
             return Ok(None);

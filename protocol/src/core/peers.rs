@@ -20,10 +20,10 @@ const ANSWER_MAX_MS: u64 = 60_000;
 pub struct Peer {
     /// Since when it is connected.
     pub connected_ms: Option<u64>,
-    /// Since when it is not, after it was.
-    pub lost_ms: Option<u64>,
     /// When it was last asked for its status.
     pub polled_ms: u64,
+    /// Since when it is not, after it was.
+    pub lost_ms: Option<u64>,
     /// When it is asked for its status again.
     pub next_poll_ms: u64,
     /// What it last said, and when.
@@ -71,6 +71,8 @@ pub struct Peers {
     next_tag: u64,
     /// Newest statement of freshness by each log's own node, in seconds since 1970.
     pub fresh: BTreeMap<PeerId, u64>,
+    /// Nodes from which nothing is fetched, by the operator's word.
+    pub paused: BTreeSet<PeerId>,
     /// Newest statement of holdings by each node.
     pub holdings: BTreeMap<PeerId, SignedHoldings>,
 }
@@ -83,6 +85,10 @@ impl Peers {
     /// Whether `peer` is connected.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
         self.table.get(peer).is_some_and(|p| p.connected_ms.is_some())
+    }
+    /// Whether things may be fetched from `peer`: connected, and not paused by the operator.
+    pub fn serves(&self, peer: &PeerId) -> bool {
+        self.is_connected(peer) && !self.paused.contains(peer)
     }
     /// A node is connected.
     pub fn up(&mut self, now_ms: u64, peer: PeerId) {

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 
 use sha2::Digest as _;
 
-use super::api::{Now, Own};
 use super::View;
+use super::api::{Now, Own};
 use crate::charter::certificate::Certified;
 use crate::codec;
+use crate::documents::{Document as _, Ordering};
+use crate::envelope::Envelope;
 use crate::ids::PeerId;
 use crate::limits::{ENTRIES_MAX, ENTRIES_MAX_BYTES, FRAME_MAX_BYTES};
 use crate::log::{ConsistencyProof, ForkProof};
@@ -50,7 +52,7 @@ pub fn answer(
             Response::Documents(documents(view, &key::approvals(version))?)
         }
         Request::Nodes => Response::Documents(nodes(view, charters.newest(view)?.as_deref())?),
-        Request::Ordering => Response::Ordering(ordering(view)?),
+        Request::Ordering => Response::Ordering(ordering(view, None)?),
         Request::Notes { log } => notes(view, *log)?,
         Request::Proofs => {
             let proofs: Vec<ForkProof> = state::list(view, Table::Promises, b"f", 256)?;
@@ -65,7 +67,13 @@ pub fn answer(
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn status(view: &dyn View, charters: &Charters, own: &Own, now: Now, recovering: bool) -> Result<Status, RowsError> {
+pub fn status(
+    view: &dyn View,
+    charters: &Charters,
+    own: &Own,
+    now: Now,
+    recovering: bool,
+) -> Result<Status, RowsError> {
     let charter = charters.newest(view)?;
     let mut logs = Vec::new();
     for (log, row) in state::logs(view)? {
@@ -316,15 +324,23 @@ pub fn documents(rows: &dyn Rows, prefix: &[u8]) -> Result<Vec<Vec<u8>>, RowsErr
     Ok(scanned.into_iter().map(|(_, value)| value).take_while(fits).collect())
 }
 
-fn ordering(view: &dyn View) -> Result<Vec<OrderingBundle>, RowsError> {
+/// Ordering messages of the next height, those of `asker` first: it must get all of them back.
+fn ordering(view: &dyn View, asker: Option<PeerId>) -> Result<Vec<OrderingBundle>, RowsError> {
     let height = state::meta(view)?.charter + 1;
-    let all: Vec<OrderingBundle> = state::list(view, Table::Promises, &key::ordering_at(height), 4_096)?;
+    let mut all: Vec<OrderingBundle> = state::list(view, Table::Promises, &key::ordering_at(height), DIGEST_ROWS_MAX)?;
+    let own = |b: &OrderingBundle| {
+        let vote = Envelope::parse(&b.message).ok().and_then(|e| Ordering::open(&e).ok());
+        vote.is_some_and(|vote| Some(vote.writer) == asker)
+    };
+    all.sort_by_cached_key(|b| !own(b));
     let mut bytes = 0;
     let size = |b: &OrderingBundle| {
         let parts = [&b.approvals, &b.identities, &b.writers];
-        b.message.len() + b.payload.as_ref().map_or(0, Vec::len) + parts.into_iter().flatten().map(Vec::len).sum::<usize>()
+        b.message.len()
+            + b.payload.as_ref().map_or(0, Vec::len)
+            + parts.into_iter().flatten().map(Vec::len).sum::<usize>()
     };
-    // The asker's own messages are of use only with what they rest on, so others' come along, as far as they fit.
+    // Own messages are of use only with what they rest on, so others' come along, as far as they fit.
     Ok(all
         .into_iter()
         .take_while(|b| {
@@ -357,7 +373,6 @@ fn mine(view: &dyn View, asker: PeerId) -> Result<Mine, RowsError> {
         size: row.as_ref().map_or(0, |r| r.size()),
         note: row.map_or_else(Vec::new, |r| r.note),
         promises: own,
-        ordering: ordering(view)?,
+        ordering: ordering(view, Some(asker))?,
     })
 }
-

@@ -16,7 +16,6 @@ use crate::wire::sync::{Mine, Request};
 #[derive(Debug)]
 pub struct Start {
     since_ms: u64,
-    /// When the members of the newest charter were first known, from which the waiting counts.
     founded: bool,
     answered: BTreeSet<MemberId>,
     /// Size of the own log that somebody claims to have.
@@ -48,8 +47,14 @@ impl Start {
 
     /// Why the node may not sign yet, in words.
     pub fn why(&self, cx_now: Now, wait_ms: u64, others: usize) -> String {
+        if others == 0 {
+            return "recovering: waiting for a moment whether anybody knows of more than this disk".to_owned();
+        }
         let left = wait_ms.saturating_sub(cx_now.mono_ms.saturating_sub(self.since_ms)) / 1_000;
-        format!("recovering: {} of {others} other members have told what this node signed before; {left} s left to wait for all", self.answered.len())
+        format!(
+            "recovering: {} of {others} other members have told what this node signed before; {left} s left to wait for all",
+            self.answered.len()
+        )
     }
 
     /// Signs from now on whatever was or was not answered.
@@ -85,7 +90,8 @@ impl Start {
         if own < self.own_size {
             return Ok(false);
         }
-        let others: BTreeSet<_> = charter.charter.members.iter().map(|m| m.member).filter(|m| *m != cx.own.member).collect();
+        let others: BTreeSet<_> =
+            charter.charter.members.iter().map(|m| m.member).filter(|m| *m != cx.own.member).collect();
         if others.is_empty() {
             return Ok(self.founded || waited >= cx.set.start_alone_ms);
         }

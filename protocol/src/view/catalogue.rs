@@ -20,7 +20,7 @@ use semver::Version;
 
 use super::charters::Charters;
 use super::rows::{Rows, RowsError, Table};
-use super::state::{self, CosignedRow, LogRow, ReleaseRow, key};
+use super::state::{self, CosignedRow, EntryRow, LeafAt, LogRow, ReleaseRow, key};
 use crate::charter::certificate::Certified;
 use crate::ids::{Handle, MemberId, PeerId, Sha256, Slug};
 use crate::limits::MEMBERS_MAX;
@@ -242,18 +242,20 @@ impl<'a> Catalogue<'a> {
         }
     }
 
-    /// The release that a reference leads to, for this viewer. `hint` is where a hash was found before; it is checked.
+    /// The release that a reference leads to, for this viewer.
     ///
     /// # Errors
     /// [`RowsError`] if the view fails; the inner error says why there is none.
-    pub fn resolve(
-        &self,
-        target: &Target,
-        viewer: &Viewer,
-        hint: Option<(PeerId, u64)>,
-    ) -> Result<Result<Listed, Unresolved>, RowsError> {
+    pub fn resolve(&self, target: &Target, viewer: &Viewer) -> Result<Result<Listed, Unresolved>, RowsError> {
         match target {
-            Target::Release(digest) => self.by_digest(*digest, viewer, hint),
+            Target::Release(digest) => {
+                let process = self.rows.get(Table::Releases, &key::release_id(digest))?;
+                let found = match process {
+                    Some(process) => self.standing(&process, viewer)?.filter(|listed| listed.row.id == *digest),
+                    None => None,
+                };
+                Ok(found.ok_or(Unresolved::Digest(*digest)))
+            }
             Target::Process { owner, slug, selector } => {
                 let Some(found) = self.owners.named(owner) else { return Ok(Err(Unresolved::Owner(owner.clone()))) };
                 let versions = self.versions(&found.member, slug, viewer)?;
@@ -268,33 +270,26 @@ impl<'a> Catalogue<'a> {
     /// [`RowsError`] if the view fails.
     pub fn at(&self, (log, index): (PeerId, u64), viewer: &Viewer) -> Result<Option<Listed>, RowsError> {
         let Some(process) = self.rows.get(Table::Releases, &key::release_at(&log, index))? else { return Ok(None) };
-        let Some(row) = state::get::<ReleaseRow>(self.rows, Table::Releases, &process)? else { return Ok(None) };
         // The row is that of the release that stands: of two with one version, not necessarily this one.
-        if (row.log, row.index) != (log, index) {
-            return Ok(None);
-        }
+        Ok(self.standing(&process, viewer)?.filter(|listed| listed.place() == (log, index)))
+    }
+
+    /// The release in a row, if it counts and exists for the viewer.
+    fn standing(&self, row: &[u8], viewer: &Viewer) -> Result<Option<Listed>, RowsError> {
+        let Some(row) = state::get::<ReleaseRow>(self.rows, Table::Releases, row)? else { return Ok(None) };
         let said = Said::about(self.rows, &row.member, &row.slug)?;
         Ok(self.listed(vec![row], &said, viewer)?.pop().filter(|listed| listed.void.is_none()))
     }
 
-    fn by_digest(
-        &self,
-        digest: Sha256,
-        viewer: &Viewer,
-        hint: Option<(PeerId, u64)>,
-    ) -> Result<Result<Listed, Unresolved>, RowsError> {
-        if let Some(place) = hint
-            && let Some(listed) = self.at(place, viewer)?
-            && listed.row.id == digest
-        {
-            return Ok(Ok(listed));
-        }
-        let found = list::find(self.rows, |row| row.id == digest)?;
-        let listed = match found {
-            Some(row) => self.at((row.log, row.index), viewer)?,
-            None => None,
-        };
-        Ok(listed.ok_or(Unresolved::Digest(digest)))
+    /// Where the statement of a release lies.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails or does not hold the entry.
+    pub fn leaf(&self, row: &ReleaseRow) -> Result<LeafAt, RowsError> {
+        let missing = || RowsError(format!("entry {} of {} is missing", row.index, row.log));
+        let log = self.logs.get(&row.log).ok_or_else(missing)?;
+        let entry: Option<EntryRow> = state::get(self.rows, Table::Entries, &key::numbered(log.number, row.index))?;
+        Ok(entry.ok_or_else(missing)?.at)
     }
 
     /// Who vouches for a release.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use verbund_protocol::charter::certificate::{self, Certified, Founder};
 use verbund_protocol::charter::rules::{self, Charter, Member, Rules};
-use verbund_protocol::core::report;
 use verbund_protocol::documents::{Change, Document as _, Standing as Vote, Writer};
 use verbund_protocol::envelope::Envelope;
 use verbund_protocol::identity::fingerprint;
@@ -150,7 +149,9 @@ pub async fn federation_log(node: &Arc<Node>, request: Scope) -> Result<CharterL
         let mut versions = Vec::new();
         for bundle in charters::bundles(view, 1, usize::MAX)? {
             let charter = Charter::parse(&bundle.payload).map_err(|e| RowsError(e.to_string()))?;
-            let name = |member: &MemberId| charter.member(member).or_else(|| newest.as_ref()?.charter.member(member)).map(|m| m.handle.clone());
+            let name = |member: &MemberId| {
+                charter.member(member).or_else(|| newest.as_ref()?.charter.member(member)).map(|m| m.handle.clone())
+            };
             let approved = bundle.approvals.iter().filter_map(|bytes| {
                 let envelope = Envelope::parse(bytes).ok()?;
                 verbund_protocol::documents::Approval::open(&envelope).ok()
@@ -190,8 +191,7 @@ pub(super) fn describe(
 pub async fn federation_create(node: &Arc<Node>, request: FederationCreateRequest) -> Result<FederationView, Problem> {
     let member = node.shared.member.clone();
     let missing = |what: &str| {
-        Problem::new(Code::KeyMissing, format!("the {what} key is not on this node"))
-            .next("found where the key lies")
+        Problem::new(Code::KeyMissing, format!("the {what} key is not on this node")).next("found where the key lies")
     };
     let root = member.root.as_ref().ok_or_else(|| missing("root"))?;
     let approver = member.approver.as_ref().ok_or_else(|| missing("approver"))?;
@@ -201,7 +201,8 @@ pub async fn federation_create(node: &Arc<Node>, request: FederationCreateReques
         return Err(Problem::new(Code::Conflict, format!("a federation {slug:?} is on this node already"))
             .next("choose another --slug"));
     }
-    let writer = Writer { federation: None, member: member.id, seq: 1, prev: None, peer: member.node.peer(), closes: None };
+    let writer =
+        Writer { federation: None, member: member.id, seq: 1, prev: None, peer: member.node.peer(), closes: None };
     let writer = writer.seal(&[root]).map_err(|e| bad(e.to_string()))?;
     let identities: Result<Vec<_>, _> = member.chain.iter().map(|bytes| Envelope::parse(bytes)).collect();
     let identities = identities.map_err(|e| bad(e.to_string()))?;
@@ -230,9 +231,4 @@ pub async fn federation_create(node: &Arc<Node>, request: FederationCreateReques
     node.start(certified.federation, Begin::Found(Box::new(bundle)), &slug).await.map_err(problem)?;
     let named = node.named(Some(&certified.federation.to_hex())).await?;
     view(&named).await?.ok_or_else(|| no_charter(&named))
-}
-
-/// What people call the node of a federation.
-pub(super) fn node_handle(charter: &Certified, peer: &verbund_protocol::ids::PeerId) -> String {
-    report::node_name(Some(charter), peer)
 }

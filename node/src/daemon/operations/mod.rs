@@ -20,6 +20,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::node::Node;
+use crate::admin::api::*;
+use crate::admin::calls::with_operations;
+use crate::admin::{Answer, Code, Daemon, Download, Lines, Problem, Upload};
 use federation::*;
 use joining::*;
 use members::*;
@@ -29,10 +33,6 @@ use releases::*;
 use status::*;
 use sync::*;
 use upkeep::*;
-use super::node::Node;
-use crate::admin::api::*;
-use crate::admin::calls::with_operations;
-use crate::admin::{Answer, Code, Daemon, Download, Lines, Problem, Upload};
 
 /// The node as its admin socket sees it.
 pub struct Operations(pub Arc<Node>);

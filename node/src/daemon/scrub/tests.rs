@@ -141,7 +141,7 @@ fn wanted_are_the_artifacts_of_what_lives_and_the_manifests_of_what_is_missing()
     assert_eq!(wanted(&catalogue.0).unwrap(), (BTreeSet::from([a]), vec![missing.manifest]));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_scrub_finds_damage_quarantines_it_and_runs_alone() {
     let dir = tempfile::tempdir().unwrap();
     let blobs = BlobStore::open(dir.path(), crate::blobs::Options { floor_bytes: 0, ..Default::default() }).unwrap();

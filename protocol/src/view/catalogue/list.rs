@@ -131,17 +131,6 @@ fn pick(releases: Vec<Listed>, withdrawn: bool) -> Option<Listed> {
     counting.into_iter().nth(found?)
 }
 
-/// The first release anywhere that fits. Looks at all of them.
-pub(super) fn find(rows: &dyn Rows, fits: impl Fn(&ReleaseRow) -> bool) -> Result<Option<ReleaseRow>, RowsError> {
-    let mut releases = Releases::new(rows, b"p".to_vec(), b"p".to_vec());
-    while let Some(row) = releases.next()? {
-        if fits(&row) {
-            return Ok(Some(row));
-        }
-    }
-    Ok(None)
-}
-
 /// The releases under a prefix, in order of their keys, read chunk by chunk.
 struct Releases<'a> {
     rows: &'a dyn Rows,

@@ -49,7 +49,7 @@ fn correction(fed: &Fed, who: usize, process: &str, release: Sha256, time_s: u64
 fn resolve(fed: &Fed, text: &str, viewer: &Viewer) -> Result<String, String> {
     let reference: Reference = text.parse().map_err(|e: ReferenceError| e.to_string())?;
     with(&fed.rows, |c| {
-        let found = c.resolve(&reference.target, viewer, None).unwrap();
+        let found = c.resolve(&reference.target, viewer).unwrap();
         found.map(|l| format!("{}@{}", c.process_name(&l.row), l.version)).map_err(|e| e.to_string())
     })
 }
@@ -416,26 +416,6 @@ fn releases_of_a_former_member_stay_and_its_handle_may_be_taken() {
     let former = format!("{}/angeln", fed.parties[1].member);
     assert_eq!(resolve(&fed, &former, operator).unwrap(), format!("{former}@1.0.0"));
     assert_eq!(names(&fed, &text("angeln"), operator).len(), 2);
-}
-
-#[test]
-fn a_hint_is_never_believed() {
-    let mut fed = Fed::of(1);
-    let (hund, index) = fed.publish(0, "hund", "1.0.0");
-    let (_, other) = fed.publish(0, "katze", "1.0.0");
-    let log = fed.parties[0].log();
-    with(&fed.rows, |c| {
-        for hint in [
-            None,
-            Some((log, index)),
-            Some((log, other)),
-            Some((log, 999)),
-            Some((PeerId(crate::ids::PublicKey([3; 32])), 0)),
-        ] {
-            let found = c.resolve(&Target::Release(hund), &Viewer::Operator, hint).unwrap().unwrap();
-            assert_eq!(found.row.id, hund, "{hint:?}");
-        }
-    });
 }
 
 #[test]

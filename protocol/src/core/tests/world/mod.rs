@@ -41,13 +41,29 @@ impl Default for Faults {
 /// What happens at a time.
 #[derive(Debug)]
 pub enum Happening {
-    Tick { life: u32 },
-    Commit { life: u32, upto: usize },
+    Tick {
+        life: u32,
+    },
+    Commit {
+        life: u32,
+        upto: usize,
+    },
     /// Something arrives at the core.
-    Input { life: u32, input: Input },
+    Input {
+        life: u32,
+        input: Input,
+    },
     /// A request arrives, to be answered to another node.
-    Request { from: usize, from_life: u32, tag: Option<u64>, bytes: Vec<u8> },
-    Gossip { from: usize, bytes: Vec<u8> },
+    Request {
+        from: usize,
+        from_life: u32,
+        tag: Option<u64>,
+        bytes: Vec<u8>,
+    },
+    Gossip {
+        from: usize,
+        bytes: Vec<u8>,
+    },
     /// The network looks whom it can connect.
     Links,
 }
@@ -57,6 +73,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub now_ms: u64,
     pub rng: Rng,
+    /// Inputs that cores were given so far.
+    pub steps: u64,
     pub faults: Faults,
     /// Pairs of nodes that cannot reach each other.
     pub cut: BTreeSet<(usize, usize)>,
@@ -77,6 +95,7 @@ impl World {
             nodes: Vec::new(),
             now_ms: 1_000,
             rng: Rng::new(seed),
+            steps: 0,
             faults: Faults::default(),
             cut: BTreeSet::new(),
             queue: BTreeMap::new(),
@@ -120,12 +139,13 @@ impl World {
 
     /// Runs until `what` holds, at most `limit_ms`; says whether it does.
     pub fn until(&mut self, limit_ms: u64, what: impl Fn(&Self) -> bool) -> bool {
-        let end = self.now_ms + limit_ms;
+        let (start, end) = (self.now_ms, self.now_ms + limit_ms);
         while !what(self) {
             if self.now_ms >= end {
                 return false;
             }
-            let slice = (self.now_ms + 50).min(end);
+            // Looked at closely at first, then rarely.
+            let slice = (self.now_ms + (self.now_ms - start).clamp(400, 16_000) / 8).min(end);
             while self.next(slice) {}
             self.now_ms = slice;
         }
@@ -141,6 +161,7 @@ impl World {
     /// One input for a core, and what follows from it.
     pub fn step(&mut self, node: usize, input: Input) {
         let now = self.now_ms;
+        self.steps += 1;
         self.nodes[node].step(now, input);
         self.settle(node);
     }

@@ -1,0 +1,300 @@
+//! Where logs end: expulsion, hand-over, leaving, forks.
+
+use super::world::World;
+use super::world::disk::Disk;
+use super::world::node::Node;
+use super::world::ops::catalogue;
+use super::world::org::{EPOCH_S, Wish};
+use crate::core::{Command, EventKind};
+use crate::documents::{Approval, Change, Document, Leave, LogEnd, Writer};
+
+fn wish(version: &str) -> Wish<'_> {
+    Wish { slug: "hund", version, ..Wish::default() }
+}
+
+#[track_caller]
+fn same_catalogue(w: &World, nodes: &[usize]) {
+    let first = catalogue(&w.nodes[nodes[0]].disk);
+    for node in nodes {
+        assert_eq!(catalogue(&w.nodes[*node].disk), first, "node {node}\n{}", w.describe());
+    }
+}
+
+fn expel(w: &mut World, by: &[usize], handle: &str) {
+    for node in by {
+        w.command(*node, Command::Expel { handle: handle.parse().unwrap() }).unwrap();
+    }
+}
+
+#[test]
+fn an_expelled_members_log_ends_at_the_same_size_everywhere() {
+    for seed in 60..62 {
+        let mut w = World::of(seed, 4);
+        let made = w.publish(3, &wish("1.0.0")).unwrap();
+        w.expect(30_000, "held", |w| (0..4).all(|n| w.holds(n, &made)));
+        expel(&mut w, &[0, 1, 2], "de-th");
+        // It goes on publishing meanwhile.
+        let _ = w.publish(3, &wish("1.1.0"));
+        w.expect(120_000, "it is out", |w| (0..3).all(|n| w.charter(n).members.len() == 3));
+        let log = w.nodes[3].peer();
+        let end = w.log(0, log).end();
+        assert!(end.is_some_and(|end| end >= 4), "{end:?}");
+        w.expect(60_000, "all hold it to its end", |w| (0..3).all(|n| Some(w.log(n, log).size()) >= end));
+        for node in 0..3 {
+            assert_eq!(w.log(node, log).end(), end);
+            assert!(w.holds(node, &made), "what lies below stays");
+            assert!(!w.nodes[node].gate.contains_key(&log), "it is let in no more");
+        }
+        w.expect(300_000, "the expelled one learns of it", |w| w.charter(3).members.len() == 3);
+        assert!(!w.may_sign(3));
+        assert_eq!(w.publish(3, &wish("3.0.0")).unwrap_err().code, "not_writer");
+        w.expect(60_000, "the others go on", |w| (0..3).all(|n| w.may_sign(n)));
+        let next = w.publish(0, &wish("1.0.0")).unwrap();
+        w.expect(60_000, "held", |w| (0..3).all(|n| w.holds(n, &next)));
+        same_catalogue(&w, &[0, 1, 2]);
+        // A newcomer gets the closed log as well.
+        let joined = w.join("de-bw");
+        w.admit_by_all("de-bw");
+        w.expect(120_000, "in", |w| {
+            w.charter(joined).members.len() == 4 && w.holds(joined, &made) && w.may_sign(joined)
+        });
+        w.run(60_000);
+        same_catalogue(&w, &[0, 1, 2, joined]);
+    }
+}
+
+#[test]
+fn an_expulsion_waits_until_the_log_is_held() {
+    let mut w = World::of(67, 4);
+    // Only one member ever got the last entries.
+    w.partition(&[3], &[0, 1]);
+    w.run(1_000);
+    let made = w.publish(3, &wish("1.0.0")).unwrap();
+    w.expect(30_000, "one holds it", |w| w.holds(2, &made));
+    w.partition(&[2], &[0, 1]);
+    w.run(1_000);
+    expel(&mut w, &[0, 1], "de-th");
+    w.run(1_000);
+    w.cut.clear();
+    w.partition(&[3], &[0, 1, 2]);
+    expel(&mut w, &[2], "de-th");
+    w.expect(120_000, "it is out", |w| (0..3).all(|n| w.charter(n).members.len() == 3));
+    w.expect(60_000, "and what was cosigned stays", |w| (0..3).all(|n| w.holds(n, &made)));
+    w.run(60_000);
+    same_catalogue(&w, &[0, 1, 2]);
+}
+
+#[test]
+fn a_member_leaves() {
+    let mut w = World::of(68, 3);
+    let made = w.publish(2, &wish("1.0.0")).unwrap();
+    let org = w.nodes[2].org.clone();
+    let leave = Leave { federation: w.federation, member: org.member, reason: None, time_s: EPOCH_S };
+    let leaf = leave.seal(&[&org.approver]).unwrap().into_bytes();
+    w.command(2, Command::Append(leaf)).unwrap();
+    w.run(30_000);
+    let log = w.nodes[2].peer();
+    for node in 0..3 {
+        assert_eq!(w.log(node, log).end(), Some(w.log(2, log).size()));
+        assert!(w.holds(node, &made));
+    }
+    assert_eq!(w.publish(2, &wish("1.1.0")).unwrap_err().code, "would_be_void");
+    same_catalogue(&w, &[0, 1, 2]);
+}
+
+/// Every member's operator approves a change by hand.
+fn approve_all(w: &mut World, change: &Change) {
+    let base_version = w.charter(0).version;
+    for node in 0..3 {
+        let by = w.nodes[node].org.clone();
+        let approval = Approval { federation: w.federation, member: by.member, base_version, change: change.clone() };
+        let bytes = approval.seal(&[&by.approver]).unwrap().into_bytes();
+        let message = crate::wire::encode(w.federation, crate::wire::Gossip::Document(bytes)).unwrap();
+        let (id, from) = (w.id(), w.nodes[2].peer());
+        w.step(0, crate::core::Input::Gossip { id, from, bytes: message });
+    }
+}
+
+/// With three members all must agree; also the one whose node has died.
+#[test]
+fn the_node_that_follows_a_dead_one_votes_for_itself() {
+    let mut w = World::of(70, 3);
+    let made = w.publish(2, &wish("1.0.0")).unwrap();
+    w.expect(30_000, "held", |w| (0..3).all(|n| w.holds(n, &made)));
+    w.run(20_000);
+    w.crash(2);
+    let org = w.nodes[2].org.clone();
+    let (log, row) = (w.nodes[2].peer(), w.log(0, w.nodes[2].peer()));
+    let writer = Writer {
+        federation: Some(w.federation),
+        member: org.member,
+        seq: 2,
+        prev: Some(w.charter(0).member(&org.member).unwrap().writer),
+        peer: org.spare().peer(),
+        closes: Some(LogEnd { log, size: row.size(), root: row.frontier.root() }),
+    };
+    let writer = writer.seal(&[&org.root]).unwrap();
+    // Another member logs the document for it.
+    w.command(0, Command::Append(writer.bytes().to_vec())).unwrap();
+    let slot = w.nodes.len();
+    let mut spare = Node::new(org.clone(), w.federation, writer.bytes().to_vec(), slot);
+    spare.own.node = org.spare();
+    spare.disk = Disk::open(w.nodes[0].disk.journal[..1].to_vec());
+    w.nodes.push(spare);
+    w.start(slot);
+    w.expect(60_000, "it mirrors", |w| w.charter(slot).version == 3 && w.log(slot, log).size() == row.size());
+    let change = Change::Amend {
+        member: Some(org.member),
+        handle: None,
+        standing: None,
+        identity: None,
+        writer: Some(writer.id()),
+        name: None,
+        license: None,
+    };
+    approve_all(&mut w, &change);
+    w.expect(120_000, "the charter names it", |w| [0, 1, slot].iter().all(|n| w.charter(*n).version == 4));
+    w.expect(120_000, "it may sign", |w| w.may_sign(slot));
+    let next = w.publish(slot, &wish("1.1.0")).unwrap();
+    w.expect(60_000, "held", |w| [0, 1, slot].iter().all(|n| w.holds(*n, &next) && w.holds(*n, &made)));
+    w.run(60_000);
+    same_catalogue(&w, &[0, 1, slot]);
+}
+
+#[test]
+fn another_node_takes_over_a_members_log() {
+    let mut w = World::of(69, 3);
+    let made = w.publish(2, &wish("1.0.0")).unwrap();
+    w.expect(30_000, "held", |w| (0..3).all(|n| w.holds(n, &made)));
+    w.run(20_000);
+    let org = w.nodes[2].org.clone();
+    let (log, row) = (w.nodes[2].peer(), w.log(0, w.nodes[2].peer()));
+    let first = w.charter(0).member(&org.member).unwrap().writer;
+    let writer = Writer {
+        federation: Some(w.federation),
+        member: org.member,
+        seq: 2,
+        prev: Some(first),
+        peer: org.spare().peer(),
+        closes: Some(LogEnd { log, size: row.size(), root: row.frontier.root() }),
+    };
+    let writer = writer.seal(&[&org.root]).unwrap();
+    // The writer is logged by the member itself, so that all can propose the change.
+    w.command(2, Command::Append(writer.bytes().to_vec())).unwrap();
+    w.run(10_000);
+    let amend = Change::Amend {
+        member: Some(org.member),
+        handle: None,
+        standing: None,
+        identity: None,
+        writer: Some(writer.id()),
+        name: None,
+        license: None,
+    };
+    approve_all(&mut w, &amend);
+    w.expect(60_000, "the charter names the new node", |w| (0..3).all(|n| w.charter(n).version == 4));
+    w.crash(2);
+    let slot = w.nodes.len();
+    let mut spare = Node::new(org.clone(), w.federation, writer.bytes().to_vec(), slot);
+    spare.own.node = org.spare();
+    // It starts from what its member's former node had.
+    spare.disk = Disk::open(w.nodes[2].disk.journal.clone());
+    spare.artifacts = w.nodes[2].artifacts.clone();
+    w.nodes.push(spare);
+    w.start(slot);
+    w.expect(120_000, "it may sign", |w| w.may_sign(slot));
+    let next = w.publish(slot, &wish("1.1.0")).unwrap();
+    w.expect(60_000, "held", |w| [0, 1, slot].iter().all(|n| w.holds(*n, &next)));
+    for node in [0, 1, slot] {
+        assert_eq!(w.log(node, log).end(), Some(row.size()), "the former log ends where the writer says");
+        assert!(w.holds(node, &made));
+    }
+    // The former writer's log comes first: the same version again is void.
+    let again = w.nodes[slot].org.release(w.federation, &Wish { content: "other", ..wish("1.0.0") });
+    assert_eq!(w.command(slot, Command::Append(again.leaf)).unwrap_err().code, "would_be_void");
+    same_catalogue(&w, &[0, 1, slot]);
+}
+
+/// A copy of a member's disk runs elsewhere with the same key: the two sign two histories.
+fn cloned(w: &mut World, node: usize) -> usize {
+    let original = &w.nodes[node];
+    let mut clone = Node::new(original.org.clone(), w.federation, original.own.writer.clone(), w.nodes.len());
+    clone.disk = Disk::open(original.disk.journal[..original.disk.durable].to_vec());
+    w.nodes.push(clone);
+    w.nodes.len() - 1
+}
+
+#[test]
+fn a_forked_log_is_closed_by_the_proof_at_one_size_everywhere() {
+    for seed in 700..704 {
+        let mut w = World::of(seed, 4);
+        let before = w.publish(3, &wish("1.0.0")).unwrap();
+        w.expect(30_000, "held", |w| (0..4).all(|n| w.holds(n, &before)));
+        w.run(20_000);
+        let log = w.nodes[3].peer();
+        let clone = cloned(&mut w, 3);
+        // Two see one history, one the other.
+        w.partition(&[3], &[2, clone]);
+        w.partition(&[clone], &[0, 1]);
+        w.partition(&[2], &[0, 1]);
+        w.run(1_000);
+        w.start(clone);
+        w.command(clone, Command::SignAnyway).unwrap();
+        let (left, right) = (1 + w.rng.below(3), 1 + w.rng.below(3));
+        for n in 0..left {
+            w.publish(3, &Wish { content: "left", ..wish(&format!("2.{n}.0")) }).unwrap();
+        }
+        for n in 0..right {
+            w.publish(clone, &Wish { content: "right", ..wish(&format!("2.{n}.0")) }).unwrap();
+        }
+        w.run(30_000);
+        w.crash(clone);
+        w.heal();
+        w.expect(120_000, "all see the fork", |w| (0..3).all(|n| w.log(n, log).closed.forked));
+        w.expect(120_000, "and where it ends", |w| {
+            let end = w.log(0, log).end();
+            (0..3).all(|n| w.log(n, log).end() == end && Some(w.log(n, log).size()) >= end)
+        });
+        w.run(60_000);
+        let end = w.log(0, log).end().unwrap();
+        assert!(end >= 4, "what was witnessed before the fork stands: {end}");
+        for node in 0..3 {
+            assert_eq!(w.log(node, log).end(), Some(end), "seed {seed}\n{}", w.describe());
+            assert_eq!(w.happened(node, |e| e.code() == "log_forked"), 1, "seed {seed} node {node}");
+            assert!(w.holds(node, &before));
+        }
+        same_catalogue(&w, &[0, 1, 2]);
+        // The others go on.
+        let next = w.publish(0, &wish("1.0.0")).unwrap();
+        w.expect(60_000, "held", |w| (0..3).all(|n| w.holds(n, &next)));
+        assert!(w.happened(0, |e| matches!(e, EventKind::LogForked { .. })) == 1);
+        // A newcomer finds the log closed at the same size.
+        let joined = w.join("de-bw");
+        w.admit_by_all("de-bw");
+        w.expect(120_000, "in", |w| w.charter(joined).members.len() == 5 && w.log(joined, log).end() == Some(end));
+        w.run(60_000);
+        same_catalogue(&w, &[0, 1, 2, joined]);
+    }
+}
+
+#[test]
+fn a_fork_at_one_size_is_found_by_what_was_cosigned() {
+    let mut w = World::of(72, 3);
+    let log = w.nodes[2].peer();
+    let clone = cloned(&mut w, 2);
+    w.partition(&[2], &[1, clone]);
+    w.partition(&[clone], &[0]);
+    w.partition(&[0], &[1]);
+    w.run(1_000);
+    w.start(clone);
+    w.command(clone, Command::SignAnyway).unwrap();
+    w.publish(2, &Wish { content: "left", ..wish("2.0.0") }).unwrap();
+    w.publish(clone, &Wish { content: "right", ..wish("2.0.0") }).unwrap();
+    w.run(20_000);
+    w.crash(2);
+    w.crash(clone);
+    w.heal();
+    w.expect(120_000, "seen", |w| (0..2).all(|n| w.log(n, log).closed.forked));
+    w.run(60_000);
+    same_catalogue(&w, &[0, 1]);
+}

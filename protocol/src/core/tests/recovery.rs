@@ -1,0 +1,185 @@
+//! Crashes, old copies of disks, and the start rule.
+
+use super::world::World;
+use super::world::disk::Disk;
+use super::world::ops::catalogue;
+use super::world::org::Wish;
+use crate::core::Command;
+
+fn wish(version: &str) -> Wish<'_> {
+    Wish { slug: "hund", version, ..Wish::default() }
+}
+
+/// The disk of `node` as it is now, to be put back later.
+fn copy(w: &World, node: usize) -> Disk {
+    let disk = &w.nodes[node].disk;
+    Disk::open(disk.journal[..disk.durable].to_vec())
+}
+
+#[test]
+fn the_view_is_the_same_when_it_is_made_again() {
+    let mut w = World::of(41, 3);
+    w.publish(0, &wish("1.0.0")).unwrap();
+    w.run(30_000);
+    for node in &w.nodes {
+        let again = Disk::open(node.disk.journal.clone());
+        assert_eq!(format!("{:?}", again.rows), format!("{:?}", node.disk.rows));
+    }
+}
+
+#[test]
+fn a_founder_alone_waits_ten_seconds_after_a_restart() {
+    let mut w = World::founded(42, "de-he");
+    w.run(100);
+    assert!(w.may_sign(0), "at once in the process that founded");
+    w.crash(0);
+    w.start(0);
+    w.run(9_000);
+    assert!(!w.may_sign(0));
+    let refused = w.publish(0, &wish("1.0.0")).unwrap_err();
+    assert_eq!(refused.code, "recovering");
+    w.run(2_000);
+    assert!(w.may_sign(0));
+    w.publish(0, &wish("1.0.0")).unwrap();
+}
+
+#[test]
+fn after_a_restart_all_are_asked_before_anything_is_signed() {
+    let mut w = World::of(43, 4);
+    w.crash(0);
+    w.partition(&[0], &[1, 2, 3]);
+    w.start(0);
+    w.run(300_000);
+    assert!(!w.may_sign(0), "nobody has answered");
+    w.cut.clear();
+    w.partition(&[0], &[2, 3]);
+    w.run(300_000);
+    // n = 4, k = 3: two others are needed after a minute.
+    assert!(!w.may_sign(0), "one has answered");
+    w.cut.clear();
+    w.partition(&[0], &[3]);
+    w.expect(30_000, "two have answered, and the minute is over", |w| w.may_sign(0));
+    w.cut.clear();
+    w.links_soon();
+    w.crash(1);
+    w.start(1);
+    w.expect(5_000, "all answer at once", |w| w.may_sign(1));
+}
+
+#[test]
+fn two_of_four_suffice_after_a_minute_not_before() {
+    let mut w = World::of(44, 4);
+    w.crash(0);
+    w.crash(3);
+    w.start(0);
+    w.run(55_000);
+    assert!(!w.may_sign(0));
+    w.expect(10_000, "a minute", |w| w.may_sign(0));
+}
+
+#[test]
+fn of_two_the_other_one_must_answer() {
+    let mut w = World::of(45, 2);
+    w.crash(0);
+    w.crash(1);
+    w.start(0);
+    w.run(600_000);
+    assert!(!w.may_sign(0));
+    let code = w.command(0, Command::Append(Vec::new())).unwrap_err().code;
+    assert_eq!(code, "recovering");
+    w.start(1);
+    w.expect(10_000, "nodes that recover answer and count", |w| w.may_sign(0) && w.may_sign(1));
+}
+
+#[test]
+fn an_operator_may_sign_anyway() {
+    let mut w = World::of(46, 2);
+    w.crash(0);
+    w.crash(1);
+    w.start(0);
+    w.command(0, Command::SignAnyway).unwrap();
+    assert!(w.may_sign(0));
+    w.publish(0, &wish("1.0.0")).unwrap();
+}
+
+#[test]
+fn an_old_copy_of_the_disk_fetches_its_own_log_before_it_signs() {
+    for seed in 470..472 {
+        let mut w = World::of(seed, 4);
+        w.publish(0, &wish("1.0.0")).unwrap();
+        w.run(20_000);
+        let old = copy(&w, 0);
+        let made: Vec<_> = (1..6).map(|n| w.publish(0, &wish(&format!("1.{n}.0"))).unwrap()).collect();
+        let theirs = w.publish(1, &wish("1.0.0")).unwrap();
+        w.expect(30_000, "witnessed", |w| w.holds(3, &made[4]) && w.holds(0, &theirs));
+        w.run(20_000);
+        let log = w.nodes[0].peer();
+        let size = w.log(1, log).size();
+        w.crash(0);
+        w.nodes[0].disk = old;
+        w.start(0);
+        assert!(w.log(0, log).size() < size);
+        w.expect(120_000, "it may sign", |w| w.may_sign(0));
+        assert_eq!(w.log(0, log).size(), size, "its own log came back first");
+        let next = w.publish(0, &wish("2.0.0")).unwrap();
+        w.expect(60_000, "it goes on", |w| (0..4).all(|n| w.holds(n, &next)));
+        for node in 0..4 {
+            assert!(!w.log(node, log).closed.forked);
+            assert_eq!(catalogue(&w.nodes[node].disk), catalogue(&w.nodes[0].disk));
+        }
+    }
+}
+
+#[test]
+fn cosigned_sizes_never_fall_after_an_old_copy() {
+    let mut w = World::of(48, 4);
+    let old = copy(&w, 1);
+    let log = w.nodes[0].peer();
+    w.publish(0, &wish("1.0.0")).unwrap();
+    w.expect(30_000, "cosigned", |w| w.cosigned(0, log, w.nodes[1].peer()) == w.log(0, log).size());
+    let before = w.cosigned(0, log, w.nodes[1].peer());
+    w.crash(1);
+    w.nodes[1].disk = old;
+    w.start(1);
+    w.expect(60_000, "it may sign", |w| w.may_sign(1));
+    assert!(w.cosigned(1, log, w.nodes[1].peer()) >= before, "it was told what it had promised");
+}
+
+#[test]
+fn a_founder_whose_disk_forgot_the_others_is_told_by_them() {
+    let mut w = World::founded(49, "de-he");
+    w.run(1_000);
+    let old = copy(&w, 0);
+    let joined = w.join("de-rp");
+    w.admit_by_all("de-rp");
+    w.expect(30_000, "in", |w| w.settled_members(joined + 1));
+    w.publish(0, &wish("1.0.0")).unwrap();
+    w.run(10_000);
+    w.crash(0);
+    w.nodes[0].disk = old;
+    w.start(0);
+    w.expect(9_000, "it is shown the newer charter", |w| w.charter(0).version == 2);
+    w.expect(60_000, "and has its log again", |w| w.settled_members(2));
+    assert!(!w.log(1, w.nodes[0].peer()).closed.forked);
+}
+
+#[test]
+fn a_crash_at_any_moment_loses_nothing_acknowledged() {
+    for seed in 500..506 {
+        let mut w = World::of(seed, 2);
+        w.faults.commit_max_ms = 40;
+        let mut made = Vec::new();
+        for n in 0..5 {
+            made.push(w.publish(0, &wish(&format!("1.{n}.0"))).unwrap());
+            let wait = w.rng.below(60);
+            w.run(wait);
+            w.crash(0);
+            w.run(10);
+            w.start(0);
+            w.expect(60_000, "it may sign", |w| w.may_sign(0));
+        }
+        w.heal();
+        w.expect(120_000, "all is there", |w| made.iter().all(|m| w.holds(0, m) && w.holds(1, m)));
+        assert!((0..2).all(|n| !w.log(n, w.nodes[0].peer()).closed.forked), "seed {seed}");
+    }
+}
