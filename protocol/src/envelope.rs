@@ -185,7 +185,10 @@ mod tests {
 
     #[test]
     fn pae_is_that_of_the_dsse_specification() {
-        assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+        assert_eq!(
+            pae("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
     }
 
     #[test]
@@ -216,7 +219,7 @@ mod tests {
         assert!(matches!(Envelope::parse(b"{}"), Err(EnvelopeError::Json(_))));
         let bad = br#"{"payload":"***","payloadType":"t","signatures":[]}"#;
         assert_eq!(Envelope::parse(bad), Err(EnvelopeError::Base64));
-        let many: Vec<_> = (0..17).map(|n| key(n)).collect();
+        let many: Vec<_> = (0..17).map(key).collect();
         assert_eq!(Envelope::sign("t", vec![], &many), Err(EnvelopeError::TooManySignatures(17)));
     }
 }

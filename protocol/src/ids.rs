@@ -295,3 +295,6 @@ pub struct ProcessId {
     /// Name in it.
     pub slug: Slug,
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::limits::{JSON_DEPTH_MAX, JSON_INTEGER_MAX};
 
+mod shaped;
+#[cfg(test)]
+mod tests;
+
 /// Why a JSON text was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
@@ -18,8 +22,8 @@ pub enum JsonError {
     /// Permitted JSON that does not have the members that this document requires.
     #[error("unexpected content: {0}")]
     Shape(String),
-    /// The text is not in the canonical form of RFC 8785.
-    #[error("not in canonical form (RFC 8785)")]
+    /// The text is not in the canonical form of RFC 8785, or says more than this document has members for.
+    #[error("not in canonical form (RFC 8785), or with members that this document does not have")]
     NotCanonical,
 }
 
@@ -39,19 +43,33 @@ pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
 /// # Errors
 /// [`JsonError`] as [`parse`], and [`JsonError::Shape`] where a member is missing or of another type.
 pub fn parse_as<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
-    serde_json::from_value(parse(text)?).map_err(|e| JsonError::Shape(e.to_string()))
+    from_value(parse(text)?)
 }
 
-/// Reads a document that must be in canonical form.
+/// Reads `T` from a parsed document. What is an object in `T` must be an object: the array of its members, which serde would
+/// take too, is refused.
+///
+/// # Errors
+/// [`JsonError::Shape`] where a member is missing or of another type.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, JsonError> {
+    T::deserialize(shaped::Shaped(value)).map_err(|e| JsonError::Shape(e.to_string()))
+}
+
+/// Reads a document that others rebuild and compare: it must be exactly what [`to_canonical`] writes for it. That excludes keys
+/// that `T` does not have, `null` for an absent member, and any second way to write one content.
 ///
 /// # Errors
 /// As [`parse_as`], and [`JsonError::NotCanonical`].
-pub fn parse_canonical<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
+pub fn parse_canonical<T: Serialize + DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     let value = parse(text)?;
     if canonical(&value) != text {
         return Err(JsonError::NotCanonical);
     }
-    serde_json::from_value(value).map_err(|e| JsonError::Shape(e.to_string()))
+    let document: T = from_value(value)?;
+    if to_canonical(&document)? != text {
+        return Err(JsonError::NotCanonical);
+    }
+    Ok(document)
 }
 
 /// Writes `value` in canonical form (RFC 8785, of which integers are the only numbers used here).
@@ -200,56 +218,5 @@ impl Strict {
             return Err(E::custom(format_args!("nested deeper than {JSON_DEPTH_MAX}")));
         }
         Ok(self.depth + 1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refuses_what_implementations_read_differently() {
-        for (text, why) in [
-            (r#"{"a":1,"a":2}"#, "duplicate key"),
-            (r#"{"a":{"b":1,"b":1}}"#, "duplicate key"),
-            ("9007199254740992", "over 2^53-1"),
-            ("-9007199254740992", "under"),
-            ("1.5", "not an integer"),
-            ("1e3", "not an integer"),
-            ("{} {}", "trailing"),
-            ("\"\u{0}\"", "control character"),
-            ("", "EOF"),
-        ] {
-            let error = parse(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(why), "{text}: {error}");
-        }
-        assert!(parse(format!("{}{}", "[".repeat(33), "]".repeat(33)).as_bytes()).is_err());
-        assert!(parse(format!("{}{}", "[".repeat(32), "]".repeat(32)).as_bytes()).is_ok());
-    }
-
-    #[test]
-    fn canonical_form_is_that_of_rfc_8785() {
-        // The example of RFC 8785 §3.2.3 (key order), and its escapes of §3.2.2.2.
-        let text = "{\"\\u20ac\":\"Euro Sign\",\"\\r\":\"Carriage Return\",\"\\ufb33\":\"Hebrew Letter Dalet With Dagesh\",\
-                    \"1\":\"One\",\"\\ud83d\\ude00\":\"Emoji: Grinning Face\",\"\\u0080\":\"Control\",\"\\u00f6\":\"Latin Small Letter O With Diaeresis\"}";
-        let keys: Vec<_> = String::from_utf8(canonical(&parse(text.as_bytes()).unwrap()))
-            .unwrap()
-            .split(",\"")
-            .map(|pair| pair.split("\":\"").nth(1).unwrap_or_default().trim_end_matches(['"', '}']).to_owned())
-            .collect();
-        assert_eq!(
-            keys,
-            [
-                "Carriage Return",
-                "One",
-                "Control",
-                "Latin Small Letter O With Diaeresis",
-                "Euro Sign",
-                "Emoji: Grinning Face",
-                "Hebrew Letter Dalet With Dagesh"
-            ]
-        );
-        assert_eq!(canonical(&parse(br#""\u000f\n\u20ac$\/\\\"""#).unwrap()), "\"\\u000f\\n€$/\\\\\\\"\"".as_bytes());
-        assert!(matches!(parse_canonical::<Value>(b"{ \"a\":1}"), Err(JsonError::NotCanonical)));
     }
 }

@@ -14,7 +14,10 @@ pub mod json;
 pub mod keys;
 pub mod limits;
 pub mod log;
+pub mod provenance;
 pub mod record;
 pub mod release;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod view;
 pub mod wire;

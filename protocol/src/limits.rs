@@ -53,8 +53,9 @@ pub const ADDRESS_MAX_BYTES: usize = 262;
 pub const BODIES_MAX: usize = 2_500;
 /// Keys in one correction.
 pub const CORRECTION_FIELDS_MAX: usize = 64;
-/// Payload of a charter: its envelope, base64 (4/3) and some 100 bytes around it, fits a leaf.
-pub const CHARTER_MAX_BYTES: usize = 49_000;
+/// Payload of a charter: its unsigned envelope fits a leaf. 48 KiB alone would fill it in base64; the rest of the envelope takes
+/// at most 128 bytes.
+pub const CHARTER_MAX_BYTES: usize = (48 << 10) - 128;
 /// Logs that one expulsion stops.
 pub const STOPS_MAX: usize = 16;
 /// Documents in one certificate: 150 approvals, 150 precommits, and two full rotations of everyone's identity and writer.
@@ -97,3 +98,11 @@ pub const KEYWORDS_MAX: usize = 50;
 pub const METADATA_LIST_MAX: usize = 500;
 /// Any text of a release's metadata that has no bound of its own, in characters.
 pub const METADATA_TEXT_MAX_CHARS: usize = 2_000;
+/// The shortest envelope: empty payload, empty type, no signature. Shorter parts of a message are no envelopes.
+pub const ENVELOPE_MIN_BYTES: usize = 47;
+/// Documents, messages, promises or proofs in one answer: more than a frame holds of real ones of half a KiB.
+pub const ANSWER_PARTS_MAX: usize = 4_096;
+/// Charters in one answer.
+pub const ANSWER_CHARTERS_MAX: usize = 256;
+/// Promises in one answer: one for each log, or for each node of each member.
+pub const ANSWER_PROMISES_MAX: usize = MEMBERS_MAX * ROLE_KEYS_MAX;

@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::charter::certificate::CharterBundle;
-use crate::codec::{self, CodecError};
+use crate::codec::{self, CodecError, bounded};
 use crate::ids::{FederationId, Handle, MemberId, PeerId, Sha256};
-use crate::limits::BATCH_MAX_BYTES;
+use crate::limits::{BATCH_MAX_BYTES, CERTIFICATE_PARTS_MAX, LEAF_MAX_BYTES};
 use crate::log::{Cosignature, ForkProof};
 use crate::view::rows::Table;
 
@@ -89,14 +89,18 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OrderingBundle {
     /// The signed message.
+    #[serde(deserialize_with = "bounded::blob::<_, LEAF_MAX_BYTES>")]
     pub message: Vec<u8>,
     /// Payload of the proposed charter, with a proposal.
     pub payload: Option<Vec<u8>>,
     /// Approvals of its change, with a proposal.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub approvals: Vec<Vec<u8>>,
     /// Identities after those pinned, with a proposal.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub identities: Vec<Vec<u8>>,
     /// Writers after those pinned, with a proposal.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub writers: Vec<Vec<u8>>,
 }
 

@@ -10,7 +10,7 @@
 //! - An artifact is pinned before its first byte is written, and deleted only by [`BlobStore::gc`] or [`BlobStore::delete`].
 //! - Who may have an artifact is not decided here: the caller of [`transfer::serve`] authorises each request.
 //!
-//! Disk access runs on blocking threads. Functions that are not `async` only use memory, except [`BlobStore::open`].
+//! Disk access runs on blocking threads. Functions that are not `async` only use memory, except [`BlobStore::open`] and [`BlobStore::disk`].
 
 mod bitmap;
 mod error;
@@ -45,7 +45,7 @@ pub use reader::Reader;
 pub use receive::{Counters, Receive, Receiving, Totals};
 
 /// Bytes that are moved at once between disk, hash and network: large enough that system calls do not count, small enough
-/// that a hundred transfers stay below 64 MiB.
+/// that memory stays small: two chunks for each artifact that is served or read, about eleven for each that is received.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that wait between a reader and the blocking thread that writes them.
 const QUEUE_CHUNKS: usize = 4;

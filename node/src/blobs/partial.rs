@@ -115,6 +115,8 @@ impl Partial {
         if high_water > 0 || expect.size == 0 {
             partial.resume()?;
         }
+        // Also for a new one: from now on the bitmap says what is here, and is only ever behind.
+        partial.write_claim()?;
         partial.store.check_floor(expect.size.saturating_sub(partial.present_bytes()))?;
         Ok(partial)
     }
@@ -134,7 +136,6 @@ impl Partial {
             let (start, end) = (range.start.to_bytes() / GROUP_BYTES, range.end.to_bytes().div_ceil(GROUP_BYTES));
             (start..end.max(start + 1)).for_each(|group| self.bitmap.insert(group));
         }
-        self.write_claim()?;
         self.meter.resumed(self.present_bytes());
         let prefix = self.bitmap.ranges(true).first().map_or(0, |(start, end)| if *start == 0 { *end } else { 0 });
         self.extend_digest((prefix * GROUP_BYTES).min(size))

@@ -172,6 +172,11 @@ impl Server {
         self.certificate.validity()
     }
 
+    /// The certificate in use, also after it was loaded again.
+    pub fn live_certificate(&self) -> Arc<LiveCertificate> {
+        Arc::clone(&self.certificate)
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> CountersView {
         self.counters.view()

@@ -123,24 +123,19 @@ fn markup(name: &str, text: &str) -> &'static str {
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         return "text/html";
     }
-    let root = super::recognise::root_element(text).unwrap_or_default();
+    let (root, namespace) = super::recognise::root_element(text).unwrap_or_default();
+    let namespace = namespace.unwrap_or_default();
+    let model = |standard: &str| {
+        let rest = namespace.strip_prefix("http://").or_else(|| namespace.strip_prefix("https://"));
+        rest.is_some_and(|rest| rest.starts_with(&format!("www.omg.org/spec/{standard}/")))
+    };
     match root {
         "svg" => return "image/svg+xml",
         "html" => return "text/html",
+        "definitions" if model("BPMN") => return "application/bpmn+xml",
+        "definitions" if model("DMN") => return "application/dmn+xml",
+        "definitions" if model("CMMN") => return "application/cmmn+xml",
         _ => {}
-    }
-    // The namespace that comes first is the root's: a BPMN model may embed DMN further down, and the other way round.
-    let models = [
-        ("http://www.omg.org/spec/BPMN/", "application/bpmn+xml"),
-        ("http://www.omg.org/spec/DMN/", "application/dmn+xml"),
-        ("https://www.omg.org/spec/DMN/", "application/dmn+xml"),
-        ("http://www.omg.org/spec/CMMN/", "application/cmmn+xml"),
-    ];
-    if root == "definitions"
-        && let Some((_, kind)) =
-            models.iter().filter_map(|(ns, kind)| text.find(ns).map(|at| (at, *kind))).min_by_key(|(at, _)| *at)
-    {
-        return kind;
     }
     match by_extension(name, &TEXT_EXTENSIONS) {
         Some("text/html") => "text/html",

@@ -17,13 +17,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use verbund_protocol::ids::Handle;
 use verbund_protocol::limits::PROCESS_TOML_MAX_BYTES;
-use verbund_protocol::release::derive::{Inputs, Note, Source, derive};
+use verbund_protocol::release::derive::Note;
 use verbund_protocol::release::lint::{self, Lint};
 use verbund_protocol::release::metadata::{Context, Metadata};
-use verbund_protocol::release::{CharterDefaults, Manifest, Problem, Published, SafePath};
+use verbund_protocol::release::{CharterDefaults, Manifest, Problem, Published, SafePath, Submission};
 
 pub use proposal::init_proposal;
 pub use source::{FileSource, SourceError};
+pub use verbund_protocol::release::TextFile;
 pub use walk::scan;
 
 /// The file that says what a folder is.
@@ -56,15 +57,6 @@ pub struct Skipped {
     pub path: String,
     /// Why, in words.
     pub reason: &'static str,
-}
-
-/// The text of a file and where it lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextFile {
-    /// Name for problems.
-    pub name: String,
-    /// Content.
-    pub text: String,
 }
 
 /// A folder, read without judging its metadata.
@@ -110,25 +102,32 @@ pub struct Known<'a> {
     pub charter: &'a CharterDefaults,
 }
 
+impl Scanned {
+    /// What a node needs to complete the metadata of this folder.
+    ///
+    /// # Errors
+    /// A problem that names `verbund publish --init` if there is no `process.toml`.
+    pub fn submission(&self) -> Result<Submission, Vec<Problem>> {
+        let Some(process) = self.process.clone() else {
+            let rule = format!("missing; `verbund publish --init {}` writes a commented proposal", self.root.display());
+            return Err(vec![Problem::file("no_process_file", PROCESS_FILE, rule)]);
+        };
+        Ok(Submission { process, defaults: self.defaults.clone(), folder: self.folder.clone() })
+    }
+}
+
 /// Reads a folder, completes its metadata and checks everything that can be checked before its files are imported.
+///
+/// Where the folder lies with the publisher and versions and charter with a node, [`scan`], [`Scanned::submission`] and [`lint_files`] do
+/// the publisher's part, and [`Submission::complete`] the node's.
 ///
 /// # Errors
 /// All problems found: of the folder if it cannot be read as a release, otherwise of its metadata.
 pub fn prepare(folder: &Path, known: Known<'_>) -> Result<Ready, Vec<Problem>> {
     let scanned = scan(folder)?;
-    let Some(process) = &scanned.process else {
-        let rule = format!("missing; `verbund publish --init {}` writes a commented proposal", folder.display());
-        return Err(vec![Problem::file("no_process_file", PROCESS_FILE, rule)]);
-    };
     let files: BTreeSet<String> = scanned.files.iter().map(|f| f.path.to_string()).collect();
-    let derived = derive(Inputs {
-        process: Source { file: &process.name, text: &process.text },
-        defaults: scanned.defaults.as_ref().map(|d| Source { file: &d.name, text: &d.text }),
-        folder: &scanned.folder,
-        published: known.published,
-        charter: known.charter,
-        context: Context { owner: known.owner, files: Some(&files) },
-    })?;
+    let context = Context { owner: known.owner, files: Some(&files) };
+    let derived = scanned.submission()?.complete(known.published, known.charter, context)?;
     let mut warnings = scanned.warnings.clone();
     warnings.extend(derived.warnings);
     warnings.extend(lint_files(&scanned)?);

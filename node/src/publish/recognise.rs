@@ -85,9 +85,26 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// Local name of the root element.
-pub(super) fn root_element(text: &str) -> Option<&str> {
-    tags(text).next().map(|t| t.name)
+/// Local name of the root element and the namespace that it is in, if it declares it. The tag itself may be cut off.
+pub(super) fn root_element(text: &str) -> Option<(&str, Option<String>)> {
+    let mut rest = text;
+    loop {
+        let (_, after) = rest.split_once('<')?;
+        rest = match after.strip_prefix("!--") {
+            Some(comment) => comment.split_once("-->")?.1,
+            None if after.starts_with(['!', '?', '/']) => after.split_once('>')?.1,
+            None => {
+                let inside = after.split_once('>').map_or(after, |(inside, _)| inside);
+                let end = inside.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(inside.len());
+                let (qualified, attributes) = inside.split_at(end);
+                let (declaration, name) = match qualified.split_once(':') {
+                    Some((prefix, name)) => (format!("xmlns:{prefix}"), name),
+                    None => ("xmlns".to_owned(), qualified),
+                };
+                return Some((name, attribute(attributes, &declaration)));
+            }
+        };
+    }
 }
 
 /// Names that a model gives to itself, best first: BPMN processes, then its pools, then the model (DMN: definitions).
@@ -139,7 +156,8 @@ mod tests {
             <unclosed <bpmn:process name="Zwei">"#;
         assert_eq!(model_names(text)[0], "Hund anmelden <neu>");
         assert!(model_names(text).contains(&"Bürgeramt & Kasse".to_owned()));
-        assert_eq!(root_element(text), Some("definitions"));
+        assert_eq!(root_element(text), Some(("definitions", Some("x".to_owned()))));
+        assert_eq!(root_element("<a xmlns:b='1' xmlns='2' c"), Some(("a", Some("2".to_owned()))));
         assert!(model_names("<process name=\"x").is_empty());
         assert!(model_names("&&&<<<>>>").is_empty());
     }

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::found::{Founder, found};
 use super::rules::{Charter, RuleError};
-use crate::documents::{Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, Standing, VoteKind, Writer};
+pub use super::writer::VerifiedWriter;
+use crate::codec::bounded;
+use crate::documents::{Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, VoteKind, Writer};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::identity::{IdentityError, VerifiedIdentity};
 use crate::ids::{FederationId, MemberId, PeerId, Sha256};
-use crate::keys::SecretKey;
-use crate::limits::CERTIFICATE_PARTS_MAX;
+use crate::limits::{CERTIFICATE_PARTS_MAX, LEAF_MAX_BYTES};
 
 /// Why a certified charter was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +56,14 @@ pub enum CertificateError {
         /// Whose.
         member: MemberId,
     },
+    /// Two members list one node key. A node speaks for one member: its log, votes and cosignatures have one owner.
+    #[error("node {node} of {member} is a node of another member too")]
+    NodeTwice {
+        /// The later one by id.
+        member: MemberId,
+        /// The node.
+        node: PeerId,
+    },
     /// Too few members approved.
     #[error("{got} of {needed} approvals")]
     Approvals {
@@ -79,14 +89,19 @@ pub enum CertificateError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct CharterBundle {
     /// The charter's payload.
+    #[serde(deserialize_with = "bounded::blob::<_, LEAF_MAX_BYTES>")]
     pub payload: Vec<u8>,
     /// Identities, each after its predecessor.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub identities: Vec<Vec<u8>>,
     /// Writers, each after its predecessor.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub writers: Vec<Vec<u8>>,
     /// Approvals of the change.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub approvals: Vec<Vec<u8>>,
     /// Precommits of one round.
+    #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]
     pub precommits: Vec<Vec<u8>>,
 }
 
@@ -101,52 +116,6 @@ impl CharterBundle {
     /// SHA-256 of the charter's payload.
     pub fn hash(&self) -> Sha256 {
         Sha256::of(&self.payload)
-    }
-}
-
-/// A writer document whose place in its chain was checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedWriter {
-    /// Its content.
-    pub writer: Writer,
-    /// SHA-256 of its payload.
-    pub hash: Sha256,
-}
-
-impl VerifiedWriter {
-    /// Checks `envelope` as the writer of `identity`'s member that follows `before`.
-    ///
-    /// `federation` is `None` for the founder's writer in the genesis alone.
-    ///
-    /// # Errors
-    /// [`CertificateError`] naming what does not fit.
-    pub fn check(
-        envelope: &Envelope,
-        federation: Option<FederationId>,
-        identity: &VerifiedIdentity,
-        before: Option<&Self>,
-    ) -> Result<Self, CertificateError> {
-        let writer = Writer::open(envelope)?;
-        let refuse = |why| Err(CertificateError::Writer { member: identity.member, why });
-        if writer.member != identity.member {
-            return refuse("names another member");
-        }
-        if writer.federation != federation {
-            return refuse("names another federation");
-        }
-        if writer.seq != before.map_or(1, |b| b.writer.seq + 1) || writer.prev != before.map(|b| b.hash) {
-            return refuse("does not follow the writer before");
-        }
-        if writer.closes.is_some_and(|end| Some(end.log) != before.map(|b| b.writer.peer)) {
-            return refuse("closes another log than its predecessor's");
-        }
-        if !identity.identity.has_node(&writer.peer) {
-            return refuse("its node is not among the identity's nodes");
-        }
-        if !identity.identity.roles.root.signed(envelope) {
-            return refuse("not signed by the root threshold");
-        }
-        Ok(Self { writer, hash: envelope.id() })
     }
 }
 
@@ -341,12 +310,27 @@ fn approvals(
             && approval.base_version == prev.map_or(0, |p| p.charter.version)
             && Some(&approval.change) == change.as_ref()
             && voters.contains(&approval.member);
-        let identity = known.identities.get(&approval.member);
-        if fits && identity.is_some_and(|i| i.identity.roles.approver.signed(&envelope)) {
+        if fits && !members.contains(&approval.member) && approved_by(prev, known, &approval.member, &envelope) {
             members.insert(approval.member);
         }
     }
     Ok(members.len())
+}
+
+/// Whether the approver threshold of the identity that is pinned, or of the newest in the certificate, signed. The pinned one
+/// counts on beside a newer one: a certificate without the newer one could count it too, and rotations cross votes on their way.
+fn approved_by(prev: Option<&Certified>, known: &Known, member: &MemberId, envelope: &Envelope) -> bool {
+    let pinned = prev.and_then(|p| p.identities.get(member));
+    let newest = known.identities.get(member);
+    pinned.into_iter().chain(newest).any(|i| i.identity.roles.approver.signed(envelope))
+}
+
+/// Whether `node` is the writer of `member` that is pinned, or the newest in the certificate: a new writer's votes and its
+/// predecessor's are votes of one member.
+fn writes_for(prev: Option<&Certified>, known: &Known, member: &MemberId, node: PeerId) -> bool {
+    let pinned = prev.and_then(|p| p.writers.get(member));
+    let newest = known.writers.get(member);
+    pinned.into_iter().chain(newest).any(|w| w.writer.peer == node)
 }
 
 fn precommits(
@@ -357,8 +341,8 @@ fn precommits(
     known: &Known,
     voters: &BTreeSet<MemberId>,
 ) -> Result<usize, CertificateError> {
-    let mut members = BTreeSet::new();
-    let mut round = None;
+    // By round, so that no other message decides which of them count together.
+    let mut rounds: BTreeMap<u32, BTreeSet<MemberId>> = BTreeMap::new();
     for bytes in &bundle.precommits {
         let envelope = Envelope::parse(bytes)?;
         let vote = Ordering::open(&envelope)?;
@@ -367,20 +351,18 @@ fn precommits(
             && vote.federation == prev.map(|p| p.federation)
             && vote.prev == prev.map(|p| p.hash)
             && vote.value == Some(hash)
-            && *round.get_or_insert(vote.round) == vote.round
             && voters.contains(&vote.member);
-        // The writer pinned before, or one that follows it and is carried here: a member whose node died votes by the next.
-        let writer = |w: &VerifiedWriter| w.writer.member == vote.member && w.writer.peer == vote.writer;
-        if fits && known.seen_writers.values().any(writer) && envelope.signed_by(&vote.writer.key()) {
-            members.insert(vote.member);
+        if fits && writes_for(prev, known, &vote.member, vote.writer) && envelope.signed_by(&vote.writer.key()) {
+            rounds.entry(vote.round).or_default().insert(vote.member);
         }
     }
-    Ok(members.len())
+    Ok(rounds.values().map(BTreeSet::len).max().unwrap_or(0))
 }
 
 fn pin(charter: Charter, hash: Sha256, federation: FederationId, known: &Known) -> Result<Certified, CertificateError> {
     let mut identities = BTreeMap::new();
     let mut writers = BTreeMap::new();
+    let mut nodes = BTreeSet::new();
     for m in &charter.members {
         let member = m.member;
         let identity = known.seen_identities.get(&m.identity).filter(|i| i.member == member);
@@ -390,53 +372,11 @@ fn pin(charter: Charter, hash: Sha256, federation: FederationId, known: &Known) 
         if !identity.identity.has_node(&writer.writer.peer) {
             return Err(CertificateError::Writer { member, why: "its node is not among the identity's nodes" });
         }
+        if let Some(node) = identity.identity.roles.nodes.iter().find(|node| !nodes.insert(**node)) {
+            return Err(CertificateError::NodeTwice { member, node: PeerId(*node) });
+        }
         identities.insert(member, identity.clone());
         writers.insert(member, writer.clone());
     }
     Ok(Certified { charter, hash, federation, identities, writers })
-}
-
-/// Keys and documents by which a founder certifies a genesis alone.
-pub struct Founder<'a> {
-    /// The founder's identity chain, as envelopes.
-    pub identities: &'a [Envelope],
-    /// The founder's first writer, which names no federation.
-    pub writer: &'a Envelope,
-    /// Approver keys, at least the threshold.
-    pub approver: &'a [&'a SecretKey],
-    /// The node key of the writer.
-    pub node: &'a SecretKey,
-}
-
-/// Founds a federation: the genesis with the founder's approval and round-0 precommit.
-///
-/// # Errors
-/// [`CertificateError`] if the result would not be accepted by others.
-pub fn found(charter: &Charter, founder: &Founder<'_>) -> Result<(CharterBundle, Certified), CertificateError> {
-    let payload = charter.payload()?;
-    let hash = Sha256::of(&payload);
-    let refused = CertificateError::Follow { have: 0, why: "a genesis has one voting member" };
-    let member = charter.members.first().filter(|m| m.standing == Standing::Full).ok_or(refused.clone())?.member;
-    let change = approved_change(charter).ok_or(refused)?;
-    let approval = Approval { federation: FederationId(hash.0), member, base_version: 0, change };
-    let precommit = Ordering {
-        federation: None,
-        prev: None,
-        height: 1,
-        round: 0,
-        kind: VoteKind::Precommit,
-        value: Some(hash),
-        pol_round: None,
-        member,
-        writer: founder.node.peer(),
-    };
-    let bundle = CharterBundle {
-        payload,
-        identities: founder.identities.iter().map(|e| e.bytes().to_vec()).collect(),
-        writers: vec![founder.writer.bytes().to_vec()],
-        approvals: vec![approval.seal(founder.approver)?.into_bytes()],
-        precommits: vec![precommit.seal(&[founder.node])?.into_bytes()],
-    };
-    let certified = Certified::genesis(&bundle)?;
-    Ok((bundle, certified))
 }

@@ -4,5 +4,9 @@
 //! Owns the deterministic rules behind membership. Never touches network, clock or storage.
 
 pub mod certificate;
+mod found;
 pub mod order;
 pub mod rules;
+#[cfg(test)]
+mod tests;
+mod writer;

@@ -167,15 +167,20 @@ pub enum FetchError {
     Fault(String),
     /// The connection broke, or made no progress.
     Connection(String),
-    /// This node could not take it: disk full, over the limit.
+    /// This node could not take it: over the limit, a failing disk.
     Local(String),
+    /// This node's disk is too full to take it.
+    Full(String),
 }
 
 impl FetchError {
     /// The reason in words.
     pub fn text(&self) -> &str {
-        let (Self::Refused(text) | Self::Fault(text) | Self::Connection(text) | Self::Local(text)) = self;
-        text
+        match self {
+            Self::Refused(text) | Self::Fault(text) | Self::Connection(text) | Self::Local(text) | Self::Full(text) => {
+                text
+            }
+        }
     }
 }
 
@@ -489,4 +494,3 @@ impl Fault {
         Self { reason, text: text.into() }
     }
 }
-

@@ -34,6 +34,11 @@ pub use api::{
     Command, Effect, Event, EventKind, Fault, FetchError, FetchOrder, Input, Now, Own, Problem, Reply, Settings,
 };
 
+/// How long a request to join is listed, in seconds.
+pub const fn join_request_life_s() -> u64 {
+    join::REQUEST_LIFE_S
+}
+
 /// What the core reads: rows, and leaves by their place.
 pub trait View: Rows {
     /// The bytes of a leaf.
@@ -64,6 +69,7 @@ struct Cx<'a> {
     records: Vec<Record>,
     effects: Vec<Effect>,
     counts: &'a mut BTreeMap<String, u64>,
+    faults: &'a mut BTreeMap<PeerId, BTreeMap<&'static str, u64>>,
 }
 
 impl Cx<'_> {
@@ -86,6 +92,10 @@ impl Cx<'_> {
     /// Counts a refusal by its reason and says whose fault it was.
     fn refuse(&mut self, peer: Option<PeerId>, reason: &'static str, text: impl Into<String>) {
         *self.counts.entry(reason.to_owned()).or_default() += 1;
+        // Of members only: strangers are many and would fill the memory.
+        if let Some(peer) = peer.filter(|p| self.charter.as_ref().is_some_and(|c| c.member_of(p).is_some())) {
+            *self.faults.entry(peer).or_default().entry(reason).or_default() += 1;
+        }
         self.event(EventKind::Refused { peer, reason: reason.to_owned(), text: text.into() });
     }
     fn is_member(&self) -> bool {
@@ -105,6 +115,7 @@ pub struct Core {
     federation: FederationId,
     charters: Charters,
     counts: BTreeMap<String, u64>,
+    faults: BTreeMap<PeerId, BTreeMap<&'static str, u64>>,
     peers: peers::Peers,
     start: start::Start,
     agree: agree::Agree,
@@ -141,6 +152,7 @@ impl Core {
             federation,
             charters,
             counts: BTreeMap::new(),
+            faults: BTreeMap::new(),
             peers: peers::Peers::default(),
             start: start::Start::new(now, founded),
             agree,
@@ -178,6 +190,7 @@ impl Core {
             records: Vec::new(),
             effects: Vec::new(),
             counts: &mut self.counts,
+            faults: &mut self.faults,
         };
         let mut parts = inputs::Parts {
             peers: &mut self.peers,

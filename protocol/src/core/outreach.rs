@@ -70,7 +70,8 @@ impl Outreach {
     /// [`RowsError`] if the view fails.
     pub fn answer(&mut self, cx: &mut Cx<'_>, result: Result<Vec<u8>, String>) -> Result<(), RowsError> {
         let Some((peer, _, shows)) = self.asked.take() else { return Ok(()) };
-        let decoded = result.ok().and_then(|b| crate::wire::decode::<Response>(cx.federation, &b, FRAME_MAX_BYTES).ok());
+        let decoded =
+            result.ok().and_then(|b| crate::wire::decode::<Response>(cx.federation, &b, FRAME_MAX_BYTES).ok());
         let Some(Response::Charters(bundles)) = decoded else { return Ok(()) };
         if bundles.is_empty() && shows {
             let own = serve::newest_charters(cx.view)?;

@@ -55,6 +55,10 @@ pub struct Job {
     failures: u32,
     /// Why it is not here yet.
     pub why: String,
+    /// The same as a stable name; empty while nothing went wrong.
+    pub code: &'static str,
+    /// Who was asked last, other than this node.
+    last: Option<PeerId>,
     /// It will not be fetched however long one waits: limit or audience.
     pub refused: bool,
     /// Refused for what its files are, which nothing can change but this node's settings.
@@ -101,7 +105,8 @@ impl Replicate {
         }
         self.drop_stale(cx, &again)?;
         self.take_up(cx)?;
-        let places: Vec<Place> = self.jobs.iter().filter(|(_, j)| !j.refused && j.retry_ms.is_none()).map(|(p, _)| *p).collect();
+        let places: Vec<Place> =
+            self.jobs.iter().filter(|(_, j)| !j.refused && j.retry_ms.is_none()).map(|(p, _)| *p).collect();
         for place in places.into_iter().take(cx.set.releases_at_once) {
             self.advance(cx, peers, place);
         }
@@ -131,7 +136,8 @@ impl Replicate {
             }
             let Some(row) = release_at(cx, place)? else { continue };
             let mut job = Job::new(row);
-            if let Some(why) = refusal(cx, &job.row)? {
+            if let Some((code, why)) = refusal(cx, &job.row)? {
+                job.code = code;
                 job.refuse(cx.now.mono_ms, why);
             }
             if self.jobs.len() >= JOBS_MAX && !self.make_room() {
@@ -166,7 +172,10 @@ impl Replicate {
                 (Some(row), Some(job)) => {
                     let over = job.over_limit;
                     match refusal(cx, &row)? {
-                        Some(why) => job.refuse(cx.now.mono_ms, why),
+                        Some((code, why)) => {
+                            job.code = code;
+                            job.refuse(cx.now.mono_ms, why);
+                        }
                         // A correction has widened its audience.
                         None if job.refused && !over => *job = Job::new(row),
                         None => {}
@@ -193,6 +202,9 @@ impl Replicate {
                 break;
             };
             tried.insert(from);
+            if from != cx.own.node.peer() {
+                job.last = Some(from);
+            }
             let tag = self.next_tag;
             self.next_tag += 1;
             job.active.insert(tag, (artifact, from));
@@ -207,6 +219,7 @@ impl Replicate {
             job.retry_ms = Some(cx.now.mono_ms + wait);
             if job.why.is_empty() {
                 job.why = "no connected member holds it".to_owned();
+                job.code = "no_holder";
             }
             let (log, index) = place;
             let reason = job.why.clone();
@@ -234,18 +247,20 @@ impl Replicate {
             Err(error) => {
                 job.todo.push(artifact);
                 if from != cx.own.node.peer() {
-                    job.why = format!("{}: {}", crate::core::report::node_name(cx.charter.as_deref(), &from), error.text());
+                    job.why =
+                        format!("{}: {}", crate::core::report::node_name(cx.charter.as_deref(), &from), error.text());
+                    job.code = "backing_off";
                 }
                 match &error {
                     FetchError::Fault(text) => {
-                        *cx.counts.entry("bad_artifact".to_owned()).or_default() += 1;
                         // What the own disk gave back wrong is no peer's fault.
                         let peer = Some(from).filter(|peer| *peer != cx.own.node.peer());
-                        cx.event(EventKind::Refused { peer, reason: "bad_artifact".into(), text: text.clone() });
+                        cx.refuse(peer, "bad_artifact", text.clone());
                     }
                     // Nobody else can help against an own fault: wait, then try all again.
-                    FetchError::Local(text) => {
+                    FetchError::Local(text) | FetchError::Full(text) => {
                         job.failures += 1;
+                        job.code = if matches!(error, FetchError::Full(_)) { "disk_full" } else { "local" };
                         job.why.clone_from(text);
                         let wait = RETRY_MIN_MS.saturating_mul(1 << job.failures.min(20)).min(RETRY_MAX_MS);
                         job.retry_ms = Some(cx.now.mono_ms + wait);
@@ -259,7 +274,13 @@ impl Replicate {
     }
 
     /// A manifest was read.
-    pub fn manifest(&mut self, cx: &mut Cx<'_>, peers: &Peers, tag: u64, files: Result<Vec<(Blake3, Sha256, u64)>, String>) {
+    pub fn manifest(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peers: &Peers,
+        tag: u64,
+        files: Result<Vec<(Blake3, Sha256, u64)>, String>,
+    ) {
         let Some(place) = self.by_tag.remove(&tag) else { return };
         let Some(job) = self.jobs.get_mut(&place) else { return };
         job.reading = None;
@@ -267,6 +288,7 @@ impl Replicate {
             Err(why) => {
                 (job.refused, job.over_limit) = (true, true);
                 job.why = format!("its manifest is not one: {why}");
+                job.code = "bad_manifest";
                 let (log, index) = place;
                 let reason = job.why.clone();
                 cx.event(EventKind::ReleaseBlocked { log, index, reason });
@@ -278,6 +300,7 @@ impl Replicate {
                 for (hash, sha256, size) in files {
                     if size > cx.set.artifact_max_bytes {
                         (job.refused, job.over_limit) = (true, true);
+                        job.code = "over_limit";
                         job.why = format!(
                             "a file of {size} bytes is over this node's limit of {} bytes (limits.artifact_max)",
                             cx.set.artifact_max_bytes
@@ -301,7 +324,8 @@ impl Replicate {
     }
 
     fn finish_or_go_on(&mut self, cx: &mut Cx<'_>, peers: &Peers, place: Place) {
-        let complete = self.jobs.get(&place).is_some_and(|j| j.manifest_read && j.todo.is_empty() && j.active.is_empty());
+        let complete =
+            self.jobs.get(&place).is_some_and(|j| j.manifest_read && j.todo.is_empty() && j.active.is_empty());
         if !complete {
             self.advance(cx, peers, place);
             return;
@@ -377,6 +401,8 @@ impl Job {
             retry_ms: None,
             failures: 0,
             why: String::new(),
+            code: "",
+            last: None,
             refused: false,
             over_limit: false,
         }
@@ -395,13 +421,26 @@ impl Job {
     pub const fn retry_ms(&self) -> Option<u64> {
         if self.refused { None } else { self.retry_ms }
     }
-    /// From whom artifacts are coming now.
-    pub fn sources(&self) -> BTreeSet<PeerId> {
-        self.active.values().map(|(_, from)| *from).collect()
+    /// Who was asked last, other than this node.
+    pub const fn last(&self) -> Option<PeerId> {
+        self.last
     }
-    /// Artifacts that are still missing, as far as known.
-    pub fn left(&self) -> usize {
-        self.todo.len() + self.active.len()
+    /// How often it had to wait.
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+    /// Whether its files are known.
+    pub const fn manifest_read(&self) -> bool {
+        self.manifest_read
+    }
+    /// Artifacts that are here already.
+    pub fn here(&self) -> impl Iterator<Item = Blake3> {
+        self.artifacts.iter().map(|hash| Blake3(*hash))
+    }
+    /// Artifacts that are still missing, as far as known, with their sizes in bytes and from whom they are coming now.
+    pub fn left(&self) -> Vec<(Blake3, u64, Option<PeerId>)> {
+        let waiting = self.todo.iter().rev().map(|a| (a.hash, a.size, None));
+        self.active.values().map(|(a, from)| (a.hash, a.size, Some(*from))).chain(waiting).collect()
     }
 }
 
@@ -421,16 +460,21 @@ pub fn statement(cx: &Cx<'_>) -> Result<Option<SignedHoldings>, RowsError> {
 }
 
 /// Why a release is not fetched at all: the one place where a member's own choice of what it replicates would stand.
-fn refusal(cx: &Cx<'_>, row: &ReleaseRow) -> Result<Option<String>, RowsError> {
+fn refusal(cx: &Cx<'_>, row: &ReleaseRow) -> Result<Option<(&'static str, String)>, RowsError> {
     if row.member != cx.own.member && !audience::admits(cx.view, row, cx.own.handle.as_str())? {
-        return Ok(Some("this member is not in the audience".to_owned()));
+        return Ok(Some(("not_in_audience", "this member is not in the audience".to_owned())));
     }
     if row.manifest_size > crate::limits::MANIFEST_MAX_BYTES {
-        return Ok(Some(format!("its manifest of {} bytes is over the limit", row.manifest_size)));
+        let limit = crate::limits::MANIFEST_MAX_BYTES;
+        return Ok(Some((
+            "over_limit",
+            format!("its manifest of {} bytes is over the limit of {limit}", row.manifest_size),
+        )));
     }
     let withdrawn = cx.view.get(Table::Statements, &key::withdrawal(&row.member, &row.id))?;
-    let erase = withdrawn.and_then(|w| crate::json::parse_as::<crate::documents::Withdrawal>(&w).ok()).is_some_and(|w| w.erase);
-    Ok(erase.then(|| "it was withdrawn, and its publisher asks to delete it".to_owned()))
+    let erase =
+        withdrawn.and_then(|w| crate::json::parse_as::<crate::documents::Withdrawal>(&w).ok()).is_some_and(|w| w.erase);
+    Ok(erase.then(|| ("erased", "it was withdrawn, and its publisher asks to delete it".to_owned())))
 }
 
 /// Whom to ask next: this node itself (it may be there already), then those who say they hold it, its log's node, others.

@@ -1,14 +1,18 @@
 //! What an operator may see of the core: read only, assembled on request.
 
 use super::api::Now;
-use super::{Core, View, agree, join, peers};
+use super::{Core, View, agree, join};
 use crate::charter::certificate::Certified;
 use crate::charter::order;
 use crate::documents::Change;
-use crate::ids::{Handle, MemberId, PeerId, Sha256};
+use crate::ids::{Blake3, Handle, MemberId, PeerId, Sha256};
 use crate::view::rows::RowsError;
-use crate::view::state::{self, ReleaseRow};
+use crate::view::state::ReleaseRow;
+use crate::wire::Holdings;
+use crate::wire::join::Progress;
 use crate::wire::sync::Status;
+
+use super::join::Join;
 
 /// What people call the member of a node: its handle, else its peer id.
 pub fn node_name(charter: Option<&Certified>, peer: &PeerId) -> String {
@@ -26,6 +30,8 @@ pub struct RequestReport {
     pub member: MemberId,
     /// Under which handle.
     pub handle: Handle,
+    /// Its identity, by payload hash.
+    pub identity: Sha256,
     /// To be compared over the phone.
     pub fingerprint: String,
     /// Seconds since 1970.
@@ -54,12 +60,36 @@ pub struct MissingReport {
     pub release: ReleaseRow,
     /// Why, in words.
     pub why: String,
-    /// From whom it is coming now.
-    pub from: Vec<PeerId>,
+    /// The same as a stable name.
+    pub code: &'static str,
+    /// Who was asked last.
+    pub last: Option<PeerId>,
+    /// Artifacts still missing, with their sizes in bytes and from whom they are coming now; before the manifest is read that
+    /// alone.
+    pub left: Vec<(Blake3, u64, Option<PeerId>)>,
+    /// Artifacts of it that are here.
+    pub here: Vec<Blake3>,
+    /// Its files are known.
+    pub manifest_read: bool,
+    /// How often it had to wait after a failure.
+    pub failures: u32,
     /// Milliseconds until the next try, if it waits.
     pub next_try_ms: Option<u64>,
     /// It is over a limit or not for this member.
     pub refused: bool,
+}
+
+/// How far an own request to join is.
+#[derive(Debug, Clone)]
+pub struct JoinReport {
+    /// In words; empty before the first answer.
+    pub text: String,
+    /// The issuer has the request.
+    pub lodged: bool,
+    /// It was refused for good.
+    pub refused: bool,
+    /// What the issuer last said.
+    pub last: Option<Progress>,
 }
 
 /// What is known of another node.
@@ -69,12 +99,16 @@ pub struct PeerReport {
     pub peer: PeerId,
     /// Since when it is connected, on the monotonic clock.
     pub connected_ms: Option<u64>,
+    /// Since when it is not, after it was, on the monotonic clock.
+    pub lost_ms: Option<u64>,
     /// Own clock minus its own, in milliseconds.
     pub clock_offset_ms: i64,
     /// What it last said, and when.
     pub status: Option<(u64, Status)>,
-    /// Releases that it says it lacks, of those known here.
-    pub lacks: Option<u64>,
+    /// What it said it holds.
+    pub holdings: Option<Holdings>,
+    /// What was wrong with its messages, by stable name.
+    pub faults: std::collections::BTreeMap<&'static str, u64>,
 }
 
 impl Core {
@@ -92,8 +126,9 @@ impl Core {
     }
 
     /// Own request to join: how far it is.
-    pub fn join_progress(&self) -> (&str, bool) {
-        (&self.join.text, self.join.refused)
+    pub fn join_progress(&self) -> JoinReport {
+        let Join { text, refused, last, .. } = &self.join;
+        JoinReport { text: text.clone(), lodged: self.join.lodged(), refused: *refused, last: last.clone() }
     }
 
     /// The agreement on the next charter.
@@ -113,6 +148,7 @@ impl Core {
             out.push(RequestReport {
                 id,
                 member: request.member,
+                identity: request.identity,
                 fingerprint: agree::member_fingerprint(&request.member),
                 handle: request.handle,
                 time_s: request.time_s,
@@ -129,47 +165,61 @@ impl Core {
         let approved = self.approved(view, &charter)?;
         let name = |m: &MemberId| charter.charter.member(m).map(|m| m.handle.clone());
         let needed = charter.charter.quorum();
-        let report = |(change, by): (Change, Vec<MemberId>)| ChangeReport { change, by: by.iter().filter_map(name).collect(), needed };
+        let report = |(change, by): (Change, Vec<MemberId>)| ChangeReport {
+            change,
+            by: by.iter().filter_map(name).collect(),
+            needed,
+        };
         Ok(approved.into_iter().filter(|(c, _)| !matches!(c, Change::Admit { .. })).map(report).collect())
     }
 
-    fn approved(&self, view: &dyn View, charter: &Certified) -> Result<std::collections::BTreeMap<Change, Vec<MemberId>>, RowsError> {
-        agree::approved_rows(view, charter).map(|all| all.into_iter().map(|(c, by)| (c, by.into_keys().collect())).collect())
+    fn approved(
+        &self,
+        view: &dyn View,
+        charter: &Certified,
+    ) -> Result<std::collections::BTreeMap<Change, Vec<MemberId>>, RowsError> {
+        agree::approved_rows(view, charter)
+            .map(|all| all.into_iter().map(|(c, by)| (c, by.into_keys().collect())).collect())
     }
 
     /// Releases that are not held, with the reason.
     pub fn missing(&self, now: Now) -> Vec<MissingReport> {
         let report = |job: &super::replicate::Job| MissingReport {
             release: job.release().clone(),
-            why: if job.why.is_empty() { format!("being fetched, {} files to go", job.left()) } else { job.why.clone() },
-            from: job.sources().into_iter().collect(),
+            why: job.why.clone(),
+            code: job.code,
+            last: job.last(),
+            left: job.left(),
+            here: job.here().collect(),
+            manifest_read: job.manifest_read(),
+            failures: job.failures(),
             next_try_ms: job.retry_ms().map(|at| at.saturating_sub(now.mono_ms)),
             refused: job.refused,
         };
         self.replicate.jobs().values().map(report).collect()
     }
 
-    /// Other nodes.
-    pub fn peers(&self, view: &dyn View) -> Result<Vec<PeerReport>, RowsError> {
-        let logs = state::logs(view)?;
-        let lacks = |peer: &PeerId| {
-            let holdings = &self.peers.holdings.get(peer)?.holdings;
-            let mut lacks = 0;
-            for (log, row) in &logs {
-                let stated = holdings.logs.iter().find(|l| l.log == *log);
-                let below = stated.map_or(0, |l| l.below);
-                lacks += row.judged.saturating_sub(below) + stated.map_or(0, |l| l.missing.len() as u64);
+    /// Other nodes: those that were connected, and those that others told of.
+    pub fn peers(&self) -> Vec<PeerReport> {
+        let known: std::collections::BTreeSet<_> = self.peers.table.keys().chain(self.peers.holdings.keys()).collect();
+        let report = |peer: &PeerId| {
+            let entry = self.peers.table.get(peer);
+            PeerReport {
+                peer: *peer,
+                connected_ms: entry.and_then(|p| p.connected_ms),
+                lost_ms: entry.and_then(|p| p.lost_ms),
+                clock_offset_ms: entry.map_or(0, |p| p.clock_offset_ms),
+                status: entry.and_then(|p| p.status.clone()),
+                holdings: self.peers.holdings.get(peer).map(|h| h.holdings.clone()),
+                faults: self.faults.get(peer).cloned().unwrap_or_default(),
             }
-            Some(lacks)
         };
-        let report = |(peer, p): (&PeerId, &peers::Peer)| PeerReport {
-            peer: *peer,
-            connected_ms: p.connected_ms,
-            clock_offset_ms: p.clock_offset_ms,
-            status: p.status.clone(),
-            lacks: lacks(peer),
-        };
-        Ok(self.peers.table.iter().map(report).collect())
+        known.into_iter().map(report).collect()
+    }
+
+    /// The start rule: since when the members are asked, on the monotonic clock, and who has answered; none once it is through.
+    pub fn start(&self) -> Option<(u64, Vec<MemberId>)> {
+        (!self.start.done()).then(|| (self.start.since_ms(), self.start.answered().iter().copied().collect()))
     }
 
     /// Nodes that say they hold the release at this place.

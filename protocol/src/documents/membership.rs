@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, DocumentError, plain, plain_opt};
 pub use crate::charter::order::Kind as VoteKind;
 use crate::ids::{FederationId, Handle, MemberId, PeerId, Sha256};
-use crate::limits::{ADDRESSES_MAX, ADDRESS_MAX_BYTES};
+use crate::limits::{ADDRESS_MAX_BYTES, ADDRESSES_MAX};
 
 /// Where a log ends: nothing from index `size` on counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,12 +72,18 @@ pub struct NodeInfo {
 impl Document for NodeInfo {
     const TYPE: &'static str = "application/vnd.verbund.node-info.v1+json";
     fn check(&self) -> Result<(), DocumentError> {
-        let ok = |a: &String| (3..=ADDRESS_MAX_BYTES).contains(&a.len()) && a.bytes().all(|b| b.is_ascii_graphic());
-        if self.addresses.len() > ADDRESSES_MAX || !self.addresses.iter().all(ok) {
-            return Err(DocumentError::Rule { key: "addresses", rule: "at most 16 of host:port in ASCII" });
-        }
+        check_addresses(&self.addresses)?;
         plain("software", &self.software)
     }
+}
+
+/// Checks addresses by their form: what can be dialled is found by dialling.
+pub(crate) fn check_addresses(addresses: &[String]) -> Result<(), DocumentError> {
+    let ok = |a: &String| (3..=ADDRESS_MAX_BYTES).contains(&a.len()) && a.bytes().all(|b| b.is_ascii_graphic());
+    if addresses.len() > ADDRESSES_MAX || !addresses.iter().all(ok) {
+        return Err(DocumentError::Rule { key: "addresses", rule: "at most 16 of host:port in ASCII" });
+    }
+    Ok(())
 }
 
 /// A member asks to join. Signed by its approver threshold; the identity chain and writer travel beside it.
@@ -236,8 +242,12 @@ impl Document for Ordering {
         if !proposal && self.pol_round.is_some() || self.pol_round.is_some_and(|p| p >= self.round) {
             return Err(DocumentError::Rule { key: "pol_round", rule: "of proposals only, and of an earlier round" });
         }
-        if self.height == 0 || (self.height == 1) != (self.prev.is_none() && self.federation.is_none()) {
-            return Err(DocumentError::Rule { key: "prev", rule: "absent with federation at height 1, else both present" });
+        let genesis = self.height == 1;
+        if self.height == 0 || genesis != self.prev.is_none() || genesis != self.federation.is_none() {
+            return Err(DocumentError::Rule {
+                key: "prev",
+                rule: "absent with federation at height 1, else both present",
+            });
         }
         Ok(())
     }

@@ -5,6 +5,8 @@
 
 pub mod membership;
 pub mod statements;
+#[cfg(test)]
+mod tests;
 
 use serde::{Serialize, de::DeserializeOwned};
 

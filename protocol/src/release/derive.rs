@@ -3,8 +3,10 @@
 //! Owns the order in which sources count: `process.toml`, then `publish-defaults.toml`, then the charter, then the folder and the
 //! versions so far. A value keeps its place, so that a refusal names the file it stands in. Pure: the caller reads files.
 
+use std::collections::btree_map::Entry;
+
 use semver::{Prerelease, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::metadata::{ChangeKind, Context, Metadata, strict};
 use super::problem::{Findings, Problem};
@@ -22,6 +24,57 @@ pub struct Source<'a> {
     pub file: &'a str,
     /// Its text.
     pub text: &'a str,
+}
+
+/// A file and its text, owned: what a publisher hands to its node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextFile {
+    /// Its name, for problems.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl TextFile {
+    /// As a source.
+    pub fn source(&self) -> Source<'_> {
+        Source { file: &self.name, text: &self.text }
+    }
+}
+
+/// What the publisher's side knows of the metadata. The node, which knows versions and charter, completes it, so that both sides
+/// follow one set of rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    /// `process.toml`.
+    pub process: TextFile,
+    /// `publish-defaults.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<TextFile>,
+    /// Name of the published folder.
+    pub folder: String,
+}
+
+impl Submission {
+    /// Completes and checks the metadata with what the node knows; see [`derive`].
+    ///
+    /// # Errors
+    /// All problems found.
+    pub fn complete(
+        &self,
+        published: &Published,
+        charter: &CharterDefaults,
+        context: Context<'_>,
+    ) -> Result<Derived, Vec<Problem>> {
+        derive(Inputs {
+            process: self.process.source(),
+            defaults: self.defaults.as_ref().map(TextFile::source),
+            folder: &self.folder,
+            published,
+            charter,
+            context,
+        })
+    }
 }
 
 /// What the charter sets for releases that say nothing themselves.
@@ -175,9 +228,9 @@ fn check_defaults(source: Source<'_>, defaults: &Table, findings: &mut Findings)
 fn merge(table: &mut Table, defaults: Table, notes: &mut Vec<Note>) {
     for (key, node) in defaults {
         let Some(known) = DEFAULT_KEYS.iter().find(|k| **k == key) else { continue };
-        if !table.contains_key(&key) {
+        if let Entry::Vacant(place) = table.entry(key) {
             notes.push(Note { key: known, value: node.value.shown(), from: node.file.to_string() });
-            table.insert(key, node);
+            place.insert(node);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Owns warnings only: nothing here refuses or changes a byte, and a silent scan proves nothing. Reads windows of bytes that the
 //! caller feeds; memory is bounded, whatever the file.
 
+mod fields;
+
 use serde::Serialize;
 
 /// Bytes searched at a time.
@@ -11,8 +13,6 @@ const CHUNK_BYTES: usize = 16 << 10;
 const OVERLAP_BYTES: usize = 1 << 10;
 /// Findings kept of one file.
 const FINDINGS_MAX: usize = 20;
-/// How far a value may lie from its key, in bytes.
-const REACH_BYTES: usize = 400;
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -145,13 +145,11 @@ impl Lint {
     fn search(&mut self, end: usize) {
         let from = usize::try_from(self.searched.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let mut found = Vec::new();
-        private_keys(&self.buffer, &mut found);
-        mailboxes(&self.buffer, &mut found);
-        if self.settings {
-            passwords(&self.buffer, &mut found);
+        for at in from..end {
+            matches_at(&self.buffer, at, self.settings, &mut found);
         }
         found.sort_by_key(|(at, kind, _)| (*at, *kind));
-        for (at, kind, what) in found.into_iter().filter(|(at, ..)| (from..end).contains(at)) {
+        for (at, kind, what) in found {
             let lines = count_lines(&self.buffer[..at]);
             if self.findings.len() < FINDINGS_MAX {
                 self.findings.push(Finding { kind, line: self.line.saturating_add(lines), what });
@@ -173,39 +171,40 @@ fn count_lines(bytes: &[u8]) -> u32 {
 /// Offset, kind and words of a match.
 type Match = (usize, Kind, String);
 
-fn find_all<'a>(bytes: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    let first = needle.first().map(u8::to_ascii_lowercase);
-    // The first byte alone settles nearly every place, which makes the search several times as fast.
-    bytes
-        .windows(needle.len())
-        .enumerate()
-        .filter(move |(_, w)| w.first().map(u8::to_ascii_lowercase) == first && w.eq_ignore_ascii_case(needle))
-        .map(|(at, _)| at)
+/// Whether `bytes` goes on with `needle` at `at`, in any case.
+fn is_at(bytes: &[u8], at: usize, needle: &[u8]) -> bool {
+    bytes.get(at..at + needle.len()).is_some_and(|found| found.eq_ignore_ascii_case(needle))
 }
 
-fn private_keys(bytes: &[u8], found: &mut Vec<Match>) {
-    for at in find_all(bytes, b"-----BEGIN ") {
-        let line = &bytes[at..bytes.len().min(at + 80)];
-        if find_all(line, b"PRIVATE KEY-----").next().is_some() {
-            found.push((at, Kind::PrivateKey, "PEM".into()));
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    (0..bytes.len()).find(|at| is_at(bytes, *at, needle))
+}
+
+/// Adds what is recognised at `at` by its first, or for mailboxes and keys its decisive, byte. One pass over the bytes serves all,
+/// because a folder may hold many megabytes of models.
+fn matches_at(bytes: &[u8], at: usize, settings: bool, found: &mut Vec<Match>) {
+    match bytes[at] {
+        b'-' if is_at(bytes, at, b"-----BEGIN ") => {
+            let line = &bytes[at..bytes.len().min(at + 80)];
+            if find(line, b"PRIVATE KEY-----").is_some() {
+                found.push((at, Kind::PrivateKey, "PEM".into()));
+            }
         }
-    }
-    for at in find_all(bytes, b"PuTTY-User-Key-File-") {
-        found.push((at, Kind::PrivateKey, "PuTTY".into()));
+        b'@' => mailbox(bytes, at, found),
+        b'p' | b'P' if is_at(bytes, at, b"PuTTY-User-Key-File-") => found.push((at, Kind::PrivateKey, "PuTTY".into())),
+        b'p' | b'P' | b'k' | b'K' | b'a' | b'A' | b'c' | b'C' if settings => fields::password(bytes, at, found),
+        _ => {}
     }
 }
 
-fn mailboxes(bytes: &[u8], found: &mut Vec<Match>) {
-    for at in find_all(bytes, b"@") {
-        let start = at - bytes[..at].iter().rev().take(64).take_while(|b| is_local(**b)).count();
-        let end = at
-            + 1
-            + bytes[at + 1..].iter().take(100).take_while(|b| b.is_ascii_alphanumeric() || b".-".contains(b)).count();
-        let (local, domain) = (text(&bytes[start..at]), text(&bytes[at + 1..end]));
-        let domain = domain.trim_end_matches(['.', '-']);
-        if domain.contains('.') && is_personal(&local) {
-            found.push((start, Kind::PersonalMailbox, format!("{local}@{domain}").chars().take(80).collect()));
-        }
+fn mailbox(bytes: &[u8], at: usize, found: &mut Vec<Match>) {
+    let start = at - bytes[..at].iter().rev().take(64).take_while(|b| is_local(**b)).count();
+    let after = &bytes[at + 1..];
+    let end = after.iter().take(100).take_while(|b| b.is_ascii_alphanumeric() || b".-".contains(b)).count();
+    let (local, domain) = (text(&bytes[start..at]), text(&after[..end]));
+    let domain = domain.trim_end_matches(['.', '-']);
+    if domain.contains('.') && is_personal(&local) {
+        found.push((at, Kind::PersonalMailbox, format!("{local}@{domain}").chars().take(80).collect()));
     }
 }
 
@@ -284,132 +283,6 @@ pub fn is_personal(local: &str) -> bool {
         && parts.iter().all(|p| name(p))
         && parts.last().is_some_and(|p| p.len() > 1)
         && !parts.iter().any(|p| function(p))
-}
-
-const SECRETS: [&[u8]; 9] = [
-    b"password",
-    b"passwort",
-    b"passwd",
-    b"kennwort",
-    b"passphrase",
-    b"api_key",
-    b"apikey",
-    b"api-key",
-    b"client_secret",
-];
-
-fn passwords(bytes: &[u8], found: &mut Vec<Match>) {
-    let is_key = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
-    for secret in SECRETS {
-        for at in find_all(bytes, secret) {
-            let end = at + secret.len();
-            // `password_hint` and `passwordRequired` are about passwords, and hold none.
-            if bytes.get(end).is_some_and(is_key) {
-                continue;
-            }
-            let start = at - bytes[..at].iter().rev().take(80).take_while(|b| is_key(b)).count();
-            let rest = &bytes[end..bytes.len().min(end + REACH_BYTES)];
-            if is_filled(bytes, start, rest) {
-                found.push((start, Kind::FilledPassword, text(&bytes[start..end]).chars().take(80).collect()));
-            }
-        }
-    }
-}
-
-/// Whether the field whose key starts at `start` and is followed by `rest` has a value.
-fn is_filled(bytes: &[u8], start: usize, rest: &[u8]) -> bool {
-    match bytes[..start].last() {
-        // `<password>value</password>`, with or without a namespace prefix.
-        Some(b'<') => element_text(rest).is_some_and(is_secret),
-        Some(b':')
-            if bytes[..start].iter().rev().skip(1).take(40).find(|b| !b.is_ascii_alphanumeric()) == Some(&b'<') =>
-        {
-            element_text(rest).is_some_and(is_secret)
-        }
-        Some(b'/') => false,
-        Some(b'"' | b'\'') => {
-            let name_attribute = bytes[..start - 1].last() == Some(&b'=');
-            if name_attribute { named_value(rest) } else { assigned(rest).is_some_and(is_secret) }
-        }
-        _ => assigned(rest).is_some_and(is_secret),
-    }
-}
-
-/// The text of an element whose start tag goes on with `rest`.
-fn element_text(rest: &[u8]) -> Option<&[u8]> {
-    let close = rest.iter().position(|b| *b == b'>')?;
-    if close > 0 && rest[close - 1] == b'/' {
-        return None;
-    }
-    let inner = &rest[close + 1..];
-    Some(&inner[..inner.iter().position(|b| *b == b'<')?])
-}
-
-/// `<entry key="password">value</entry>` and `<field name="password" value="…"/>`.
-fn named_value(rest: &[u8]) -> bool {
-    let Some(close) = rest.iter().position(|b| *b == b'>') else { return false };
-    let tag = &rest[..close];
-    for attribute in [&b"value="[..], b"wert="] {
-        if let Some(at) = find_all(tag, attribute).next() {
-            return quoted(&tag[at + attribute.len()..]).is_some_and(is_secret);
-        }
-    }
-    element_text(rest).is_some_and(is_secret)
-}
-
-/// The value after `=` or `:` on the same line, quoted or not.
-fn assigned(rest: &[u8]) -> Option<&[u8]> {
-    let rest = rest.strip_prefix(b"\"").or_else(|| rest.strip_prefix(b"'")).unwrap_or(rest);
-    let rest = blank(rest);
-    let rest = blank(rest.strip_prefix(b"=").or_else(|| rest.strip_prefix(b":"))?);
-    match rest.first()? {
-        b'{' | b'[' => None,
-        b'"' | b'\'' => quoted(rest),
-        _ => {
-            let end =
-                rest.iter().position(|b| matches!(b, b'\n' | b'\r' | b',' | b';' | b'}' | b'<')).unwrap_or(rest.len());
-            Some(&rest[..end])
-        }
-    }
-}
-
-fn blank(bytes: &[u8]) -> &[u8] {
-    &bytes[bytes.iter().take_while(|b| matches!(b, b' ' | b'\t')).count()..]
-}
-
-fn quoted(bytes: &[u8]) -> Option<&[u8]> {
-    let quote = *bytes.first().filter(|b| matches!(b, b'"' | b'\''))?;
-    let inner = &bytes[1..];
-    Some(&inner[..inner.iter().position(|b| *b == quote)?])
-}
-
-/// Whether a value is more than a placeholder.
-fn is_secret(value: &[u8]) -> bool {
-    const PLACEHOLDERS: [&str; 18] = [
-        "",
-        "null",
-        "none",
-        "true",
-        "false",
-        "string",
-        "text",
-        "secret",
-        "password",
-        "passwort",
-        "kennwort",
-        "changeme",
-        "todo",
-        "leer",
-        "n/a",
-        "~",
-        "xs:string",
-        "xsd:string",
-    ];
-    let value = text(value).trim().to_ascii_lowercase();
-    let variable = value.starts_with(['$', '{', '%', '@', '<', '#']) || value.starts_with("&lt;");
-    !variable
-        && !PLACEHOLDERS.contains(&value.as_str())
-        && !value.chars().all(|c| matches!(c, '*' | 'x' | '.' | '-' | '…' | '•'))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub mod text;
 mod toml;
 
 pub use correction::Changes;
-pub use derive::{CharterDefaults, Derived, Inputs, Published, derive};
+pub use derive::{CharterDefaults, Derived, Inputs, Published, Submission, TextFile, derive};
 pub use manifest::{FileEntry, Manifest, ManifestRef};
 pub use metadata::{Metadata, Received};
 pub use path::{PathSet, SafePath};

@@ -4,6 +4,7 @@
 //! stands here can be made again from the journal.
 
 pub mod audience;
+pub mod catalogue;
 pub mod charters;
 mod facts;
 pub mod fold;

@@ -6,9 +6,9 @@
 
 use super::overlay::Overlay;
 use super::rows::{Rows, RowsError, Table};
-use super::state::{self, EntryRow, LogRow, Verdict, key};
+use super::state::{self, EntryRow, LogRow, ReleaseRow, Verdict, key};
 use crate::codec;
-use crate::ids::PeerId;
+use crate::ids::{PeerId, Sha256};
 use crate::limits::BATCH_MAX_BYTES;
 
 /// Bytes of a place in a candidate's key: writer seq, index, log.
@@ -145,6 +145,15 @@ pub fn verdict(place: Place, winner: Option<Place>) -> Verdict {
     }
 }
 
+/// The payload hash of the release whose row is the first of a claim's values.
+fn release_id(values: &[Vec<u8>]) -> Result<Option<Sha256>, RowsError> {
+    values
+        .first()
+        .filter(|row| !row.is_empty())
+        .map(|row| state::decode::<ReleaseRow>(row).map(|row| row.id))
+        .transpose()
+}
+
 fn demote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> Result<(), RowsError> {
     let mut values = Vec::new();
     for held in held_in(table) {
@@ -153,6 +162,9 @@ fn demote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> Re
     }
     if table == Table::Releases {
         rows.remove(Table::Local, key::missing(&place.log, place.index));
+        if let Some(id) = release_id(&values)? {
+            rows.remove(table, key::release_id(&id));
+        }
     }
     rows.store(table, candidate(main, place), &values)
 }
@@ -162,8 +174,12 @@ fn promote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> R
     let bytes = rows.get(table, &slot)?.unwrap_or_default();
     let values: Vec<Vec<u8>> =
         codec::decode(&bytes, BATCH_MAX_BYTES).map_err(|e| RowsError(format!("candidate: {e}")))?;
+    let id = if table == Table::Releases { release_id(&values)? } else { None };
     for (held, value) in held_in(table).iter().zip(values) {
         rows.put(*held, main.to_vec(), value);
+    }
+    if let Some(id) = id {
+        rows.put(table, key::release_id(&id), main.to_vec());
     }
     if table == Table::Releases {
         rows.put(Table::Local, key::missing(&place.log, place.index), Vec::new());

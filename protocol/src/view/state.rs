@@ -299,6 +299,10 @@ pub mod key {
     pub fn process(member: &MemberId, slug: &Slug) -> Vec<u8> {
         [b"p", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0"].concat()
     }
+    /// The key of a release by the hash of its payload, in `Releases`.
+    pub fn release_id(id: &Sha256) -> Vec<u8> {
+        [b"i", id.as_bytes().as_slice()].concat()
+    }
     /// A release by its version, in `Releases`.
     pub fn release(member: &MemberId, slug: &Slug, version: &str) -> Vec<u8> {
         [process(member, slug).as_slice(), version.as_bytes()].concat()

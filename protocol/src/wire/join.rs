@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::charter::certificate::CharterBundle;
+use crate::codec::bounded;
 use crate::ids::{Handle, Sha256};
+use crate::limits::{ANSWER_CHARTERS_MAX, ANSWER_PARTS_MAX, IDENTITY_CHAIN_MAX, LEAF_MAX_BYTES, MEMBERS_MAX};
 
 /// What a stranger may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +23,7 @@ pub enum Request {
         request: Sha256,
     },
     /// Charters that the answerer may lack: a member's way to tell a node that was rolled back.
-    Newer(Vec<CharterBundle>),
+    Newer(#[serde(deserialize_with = "bounded::list::<_, _, ANSWER_CHARTERS_MAX>")] Vec<CharterBundle>),
 }
 
 /// A request to join and what it rests on. All parts are envelope bytes.
@@ -32,12 +34,16 @@ pub struct Lodge {
     /// Its secret.
     pub secret: [u8; 32],
     /// The identity chain, from version 1 on.
+    #[serde(deserialize_with = "bounded::envelopes::<_, IDENTITY_CHAIN_MAX>")]
     pub identities: Vec<Vec<u8>>,
     /// The writer for this federation.
+    #[serde(deserialize_with = "bounded::blob::<_, LEAF_MAX_BYTES>")]
     pub writer: Vec<u8>,
     /// The request.
+    #[serde(deserialize_with = "bounded::blob::<_, LEAF_MAX_BYTES>")]
     pub request: Vec<u8>,
     /// How the node can be reached.
+    #[serde(deserialize_with = "bounded::blob::<_, LEAF_MAX_BYTES>")]
     pub node_info: Vec<u8>,
 }
 
@@ -45,7 +51,7 @@ pub struct Lodge {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
     /// To `Charters`.
-    Charters(Vec<CharterBundle>),
+    Charters(#[serde(deserialize_with = "bounded::list::<_, _, ANSWER_CHARTERS_MAX>")] Vec<CharterBundle>),
     /// The request is logged; members decide.
     Lodged,
     /// To `Progress`.
@@ -62,6 +68,7 @@ pub enum Progress {
     /// Members decide.
     Waiting {
         /// Handles of the voting members, and whether each approved.
+        #[serde(deserialize_with = "bounded::list::<_, _, MEMBERS_MAX>")]
         approvals: Vec<(Handle, bool)>,
         /// How many are needed.
         needed: u32,
@@ -76,6 +83,7 @@ pub enum Progress {
         /// The version.
         version: u64,
         /// How the members' nodes can be reached: node_info envelopes.
+        #[serde(deserialize_with = "bounded::envelopes::<_, ANSWER_PARTS_MAX>")]
         nodes: Vec<Vec<u8>>,
     },
     /// Nothing is known of it.

@@ -5,14 +5,18 @@
 
 pub mod join;
 pub mod sync;
+#[cfg(test)]
+mod tests;
 pub mod ticket;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::codec::{self, CodecError};
+use crate::codec::{self, CodecError, bounded};
 use crate::ids::{FederationId, PeerId, Sha256};
 use crate::keys::{self, SecretKey};
-use crate::limits::{HOLDINGS_LOGS_MAX, HOLDINGS_MISSING_MAX};
+use crate::limits::{
+    ANSWER_PARTS_MAX, ENTRIES_MAX, HOLDINGS_LOGS_MAX, HOLDINGS_MISSING_MAX, LEAF_MAX_BYTES, NOTE_MAX_BYTES,
+};
 use crate::log::{Cosignature, ForkProof};
 use crate::record::OrderingBundle;
 
@@ -57,14 +61,16 @@ pub fn encode<T: Serialize>(federation: FederationId, body: T) -> Result<Vec<u8>
 /// # Errors
 /// [`FrameError`] for anything malformed, over `max_bytes`, of another federation or version.
 pub fn decode<T: DeserializeOwned>(federation: FederationId, bytes: &[u8], max_bytes: usize) -> Result<T, FrameError> {
-    let frame: Frame<T> = codec::decode(bytes, max_bytes)?;
-    if frame.version != PROTOCOL_VERSION {
-        return Err(FrameError::Version(frame.version));
+    // The version is judged first: what follows it may have another form.
+    let (version, rest) = codec::decode_first::<u32>(bytes, max_bytes)?;
+    if version != PROTOCOL_VERSION {
+        return Err(FrameError::Version(version));
     }
-    if frame.federation != federation {
-        return Err(FrameError::Federation(frame.federation));
+    let (named, body) = codec::decode_first::<FederationId>(rest, max_bytes)?;
+    if named != federation {
+        return Err(FrameError::Federation(named));
     }
-    Ok(frame.body)
+    Ok(codec::decode(body, max_bytes)?)
 }
 
 /// A gossip message: a hint that saves a poll. Everything in it can be had by sync too.
@@ -75,10 +81,12 @@ pub enum Gossip {
         /// The log.
         log: PeerId,
         /// The signed checkpoint.
+        #[serde(deserialize_with = "bounded::blob::<_, NOTE_MAX_BYTES>")]
         note: Vec<u8>,
         /// Index of the first leaf here.
         first: u64,
         /// Leaves.
+        #[serde(deserialize_with = "bounded::leaves::<_, ENTRIES_MAX>")]
         leaves: Vec<Vec<u8>>,
     },
     /// A cosignature; by the log's own node it states freshness.
@@ -93,9 +101,9 @@ pub enum Gossip {
         cosignature: Cosignature,
     },
     /// An approval or a node_info.
-    Document(Vec<u8>),
+    Document(#[serde(deserialize_with = "bounded::blob::<_, LEAF_MAX_BYTES>")] Vec<u8>),
     /// Ordering messages: one, with what its receivers need.
-    Ordering(Vec<OrderingBundle>),
+    Ordering(#[serde(deserialize_with = "bounded::list::<_, _, ANSWER_PARTS_MAX>")] Vec<OrderingBundle>),
     /// What a node holds.
     Holdings(SignedHoldings),
     /// A charter was certified; it can be had from the sender.
@@ -113,6 +121,7 @@ pub enum Gossip {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Holdings {
     /// Ascending by log; at most [`HOLDINGS_LOGS_MAX`].
+    #[serde(deserialize_with = "bounded::list::<_, _, HOLDINGS_LOGS_MAX>")]
     pub logs: Vec<LogHoldings>,
 }
 
@@ -124,6 +133,7 @@ pub struct LogHoldings {
     /// No release at this index or later is held.
     pub below: u64,
     /// Releases below that are not held, ascending; at most [`HOLDINGS_MISSING_MAX`].
+    #[serde(deserialize_with = "bounded::list::<_, _, HOLDINGS_MISSING_MAX>")]
     pub missing: Vec<u64>,
 }
 
@@ -152,7 +162,12 @@ impl SignedHoldings {
     ///
     /// # Errors
     /// [`CodecError`] if it cannot be encoded.
-    pub fn sign(key: &SecretKey, federation: FederationId, time_ms: u64, holdings: Holdings) -> Result<Self, CodecError> {
+    pub fn sign(
+        key: &SecretKey,
+        federation: FederationId,
+        time_ms: u64,
+        holdings: Holdings,
+    ) -> Result<Self, CodecError> {
         let message = Self::message(federation, time_ms, &holdings)?;
         let signature = key.sign(&message);
         let mut halves = ([0; 32], [0; 32]);

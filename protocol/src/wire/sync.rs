@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::SignedHoldings;
 use crate::charter::certificate::CharterBundle;
+use crate::codec::bounded;
 use crate::ids::{PeerId, Sha256};
+use crate::limits::{
+    ANSWER_CHARTERS_MAX, ANSWER_PARTS_MAX, ANSWER_PROMISES_MAX, ENTRIES_MAX, HOLDINGS_LOGS_MAX, NOTE_MAX_BYTES,
+};
 use crate::log::{ConsistencyProof, Cosignature, ForkProof};
 use crate::record::OrderingBundle;
 
@@ -61,19 +65,19 @@ pub enum Response {
     /// To `Entries`.
     Entries(Entries),
     /// To `Consistency`, with the note of the larger size.
-    Consistency(ConsistencyProof, Vec<u8>),
+    Consistency(ConsistencyProof, #[serde(deserialize_with = "bounded::blob::<_, NOTE_MAX_BYTES>")] Vec<u8>),
     /// To `Charters`.
-    Charters(Vec<CharterBundle>),
+    Charters(#[serde(deserialize_with = "bounded::list::<_, _, ANSWER_CHARTERS_MAX>")] Vec<CharterBundle>),
     /// To `Approvals` and `Nodes`.
-    Documents(Vec<Vec<u8>>),
+    Documents(#[serde(deserialize_with = "bounded::envelopes::<_, ANSWER_PARTS_MAX>")] Vec<Vec<u8>>),
     /// To `Ordering`.
-    Ordering(Vec<OrderingBundle>),
+    Ordering(#[serde(deserialize_with = "bounded::list::<_, _, ANSWER_PARTS_MAX>")] Vec<OrderingBundle>),
     /// To `Notes`.
     Notes(Notes),
     /// To `Proofs`.
-    Proofs(Vec<ForkProof>),
+    Proofs(#[serde(deserialize_with = "bounded::list::<_, _, HOLDINGS_LOGS_MAX>")] Vec<ForkProof>),
     /// To `Holdings`.
-    Holdings(Vec<SignedHoldings>),
+    Holdings(#[serde(deserialize_with = "bounded::list::<_, _, ANSWER_PROMISES_MAX>")] Vec<SignedHoldings>),
     /// To `Mine`.
     Mine(Mine),
     /// It cannot be answered.
@@ -105,6 +109,7 @@ pub struct Status {
     /// Its hash.
     pub charter_hash: Option<Sha256>,
     /// Logs, ascending.
+    #[serde(deserialize_with = "bounded::list::<_, _, ANSWER_PARTS_MAX>")]
     pub logs: Vec<LogStatus>,
     /// Over the approvals of the next change.
     pub approvals: [u8; 8],
@@ -145,8 +150,10 @@ pub struct Entries {
     /// Index of the first leaf.
     pub first: u64,
     /// Leaves.
+    #[serde(deserialize_with = "bounded::leaves::<_, ENTRIES_MAX>")]
     pub leaves: Vec<Vec<u8>>,
     /// A checkpoint at or beyond the last leaf.
+    #[serde(deserialize_with = "bounded::blob::<_, NOTE_MAX_BYTES>")]
     pub note: Vec<u8>,
     /// From the size that these leaves lead to, to the note's; none if they are equal.
     pub proof: Option<ConsistencyProof>,
@@ -158,10 +165,13 @@ pub struct Notes {
     /// The log.
     pub log: PeerId,
     /// The newest checkpoint, signed by the log.
+    #[serde(deserialize_with = "bounded::blob::<_, NOTE_MAX_BYTES>")]
     pub newest: Vec<u8>,
     /// The largest witnessed checkpoint with its cosignatures; empty if none is.
+    #[serde(deserialize_with = "bounded::blob::<_, NOTE_MAX_BYTES>")]
     pub witnessed: Vec<u8>,
     /// Newest promise of each cosigner.
+    #[serde(deserialize_with = "bounded::list::<_, _, ANSWER_PROMISES_MAX>")]
     pub promises: Vec<Promise>,
 }
 
@@ -184,11 +194,14 @@ pub struct Mine {
     /// Newest charter version that the answerer knows.
     pub charter: u64,
     /// The newest checkpoint of the asker's log; empty if none is known.
+    #[serde(deserialize_with = "bounded::blob::<_, NOTE_MAX_BYTES>")]
     pub note: Vec<u8>,
     /// Entries of it that the answerer can deliver.
     pub size: u64,
     /// Cosignatures by the asker.
+    #[serde(deserialize_with = "bounded::list::<_, _, ANSWER_PROMISES_MAX>")]
     pub promises: Vec<Promise>,
     /// Ordering messages by the asker at the next height, and what they rest on.
+    #[serde(deserialize_with = "bounded::list::<_, _, ANSWER_PARTS_MAX>")]
     pub ordering: Vec<OrderingBundle>,
 }

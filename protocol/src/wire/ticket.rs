@@ -7,9 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::documents::membership::check_addresses;
+use crate::documents::plain;
 use crate::ids::{FederationId, Handle, PeerId, Sha256};
 use crate::json;
-use crate::limits::{ADDRESSES_MAX, ADDRESS_MAX_BYTES, TICKET_MAX_BYTES};
+use crate::limits::TICKET_MAX_BYTES;
 
 /// What a ticket line starts with.
 pub const PREFIX: &str = "verbund1_";
@@ -99,8 +101,9 @@ impl FromStr for Ticket {
         }
         let ticket: Self = json::parse_as(body).map_err(|_| TicketError::Content)?;
         let hex = |text: &str, len| text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let addresses = ticket.addresses.len() <= ADDRESSES_MAX && ticket.addresses.iter().all(|a| a.len() <= ADDRESS_MAX_BYTES);
-        if !hex(&ticket.id, 32) || !hex(&ticket.secret, 64) || !addresses {
+        // The name is shown on a terminal before anything is verified.
+        let shown = plain("name", &ticket.name).and_then(|()| check_addresses(&ticket.addresses));
+        if !hex(&ticket.id, 32) || !hex(&ticket.secret, 64) || shown.is_err() {
             return Err(TicketError::Content);
         }
         Ok(ticket)

@@ -66,7 +66,7 @@ fn injure(node: &Node, want: &Expect, injury: &Injury) {
             let now = Bitmap::load(&open(&paths.bitmap), &want.hash, want.size).unwrap();
             claim(*groups.min(&now.map_or(0, |map| map.present())));
         }
-        Injury::LyingClaim => claim(u64::MAX.min(21)),
+        Injury::LyingClaim => claim(21),
         Injury::TornClaim(at) => open(&paths.bitmap).write_all_at(&[0x55], *at).unwrap(),
         Injury::CutData(len) => cut(&paths.data, *len),
         Injury::CutOutboard(len) => cut(&paths.outboard, *len),

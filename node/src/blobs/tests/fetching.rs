@@ -305,3 +305,22 @@ async fn a_client_that_does_not_read_is_given_up() {
     assert!(matches!(error, ServeError::Slow), "a client that does not ask");
     pull(&from, &Node::new(), want).await.unwrap();
 }
+
+/// All of it can run in spawned tasks.
+#[tokio::test]
+async fn futures_are_send() {
+    fn send<T: Send>(value: T) -> T {
+        value
+    }
+    let (from, to) = (Node::holding(b"x").await, Node::new());
+    let (here, there) = link();
+    let limits = (FetchLimits::default(), ServeLimits::default());
+    let fetching = send(fetch_once(here, &to.store, expect(b"x"), &limits.0));
+    let served = send(serve(there, &from.store, |_| Decision::Serve, &limits.1));
+    let (fetched, served) = futures::join!(fetching, served);
+    assert_eq!((fetched.unwrap().size, served.is_ok()), (1, true));
+    send(to.store.import_bytes(b"y".to_vec())).await.unwrap();
+    let reader = to.store.open_reader(&Blake3::of(b"x")).unwrap();
+    let stream = send(send(reader.stream(0..1)).await.unwrap());
+    assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().concat(), b"x");
+}

@@ -56,3 +56,34 @@ impl Guard {
         self.rounds.retain(|round, _| keep(*round));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{MemberId, Sha256};
+
+    #[test]
+    fn slots_are_used_once_and_in_order() {
+        let message = |round, kind, value: u8| Message {
+            height: 7,
+            round,
+            kind,
+            value: Some(Sha256([value; 32])),
+            pol_round: None,
+            member: MemberId([1; 32]),
+        };
+        let mut guard = Guard::default();
+        assert!(guard.allows(0, Kind::Proposal));
+        assert!(guard.record(message(2, Kind::Prevote, 1)));
+        for (round, kind) in [(0, Kind::Precommit), (2, Kind::Proposal), (2, Kind::Prevote)] {
+            assert!(!guard.allows(round, kind), "{round} {kind:?}");
+        }
+        assert!(guard.allows(2, Kind::Precommit) && guard.allows(3, Kind::Proposal));
+        assert!(!guard.record(message(2, Kind::Prevote, 2)), "the first one stays");
+        assert_eq!(guard.said(2, Kind::Prevote), Some(&message(2, Kind::Prevote, 1)));
+        assert!(guard.record(message(1, Kind::Prevote, 3)), "an older one, learnt late");
+        assert_eq!(guard.last_round(), Some(2));
+        guard.retain(|_| false);
+        assert!(guard.messages().next().is_none() && !guard.allows(2, Kind::Prevote), "forgotten, but used");
+    }
+}

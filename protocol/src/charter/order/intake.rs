@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use super::message::{Kind, Message, Refusal};
 use super::votes::{Added, Proposal};
-use super::{Decision, Lock, Order, Output, ROUNDS_AHEAD_MAX, ROUNDS_BEHIND_MAX, Step, Timer, TimeoutKind, Timers, Verdict};
+use super::{
+    Decision, Lock, Order, Output, ROUNDS_AHEAD_MAX, ROUNDS_BEHIND_MAX, Step, TimeoutKind, Timer, Timers, Verdict,
+};
 use crate::ids::{MemberId, Sha256};
 
 impl Order {

@@ -4,7 +4,7 @@
 
 use super::message::{Kind, Message};
 use super::votes::Proposal;
-use super::{Decision, Lock, Order, Output, Step, Timer, TimeoutKind, Timers, Verdict, delay_ms};
+use super::{Decision, Lock, Order, Output, Step, TimeoutKind, Timer, Timers, Verdict, delay_ms};
 use crate::ids::Sha256;
 
 impl Order {
@@ -72,10 +72,10 @@ impl Order {
             }
         };
         let vote = match self.verdict(value) {
-            _ if !free => None,                      // 26, 32
-            Some(Verdict::Valid) => Some(value),     // 24, 30
-            Some(Verdict::Invalid) => None,          // 26, 32
-            Some(Verdict::Asked) => return false,    // line 57 bounds the wait
+            _ if !free => None,                   // 26, 32
+            Some(Verdict::Valid) => Some(value),  // 24, 30
+            Some(Verdict::Invalid) => None,       // 26, 32
+            Some(Verdict::Asked) => return false, // line 57 bounds the wait
             None => {
                 self.ask(value, false, out);
                 return false;
@@ -181,10 +181,8 @@ impl Order {
             return;
         }
         let (quorum, round) = (self.quorum(), self.round);
-        let (prevoters, precommitters) = self
-            .rounds
-            .get(&round)
-            .map_or((0, 0), |votes| (votes.prevotes.voters(), votes.precommits.voters()));
+        let (prevoters, precommitters) =
+            self.rounds.get(&round).map_or((0, 0), |votes| (votes.prevotes.voters(), votes.precommits.voters()));
         let mut set = |timer: &mut Timer, kind: TimeoutKind, due: bool| {
             if due && *timer == Timer::Off {
                 *timer = Timer::Set;
@@ -270,7 +268,11 @@ impl Order {
 
     fn precommits_for(&self, round: u32, value: Sha256) -> Vec<Message> {
         self.rounds.get(&round).map_or_else(Vec::new, |votes| {
-            votes.precommits.supporters(Some(value)).map(|m| self.vote(round, Kind::Precommit, Some(value), m)).collect()
+            votes
+                .precommits
+                .supporters(Some(value))
+                .map(|m| self.vote(round, Kind::Precommit, Some(value), m))
+                .collect()
         })
     }
 }

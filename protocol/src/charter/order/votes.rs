@@ -54,12 +54,7 @@ pub(super) struct Tally {
 impl Tally {
     /// Adds a vote. With the slot full it is only taken if at least `support_min` members voted for `value` first, so that it
     /// may complete a quorum that honest members rely on; it then takes the place of a vote without that support.
-    pub(super) fn add(
-        &mut self,
-        member: MemberId,
-        value: Option<Sha256>,
-        support_min: usize,
-    ) -> Added<Option<Sha256>> {
+    pub(super) fn add(&mut self, member: MemberId, value: Option<Sha256>, support_min: usize) -> Added<Option<Sha256>> {
         let Some(slot) = self.cast.get(&member) else {
             self.cast.insert(member, vec![value]);
             return Added::New;

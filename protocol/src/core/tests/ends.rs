@@ -55,7 +55,9 @@ fn an_expelled_members_log_ends_at_the_same_size_everywhere() {
         // A newcomer gets the closed log as well.
         let joined = w.join("de-bw");
         w.admit_by_all("de-bw");
-        w.expect(120_000, "in", |w| w.charter(joined).members.len() == 4 && w.holds(joined, &made) && w.may_sign(joined));
+        w.expect(120_000, "in", |w| {
+            w.charter(joined).members.len() == 4 && w.holds(joined, &made) && w.may_sign(joined)
+        });
         w.run(60_000);
         same_catalogue(&w, &[0, 1, 2, joined]);
     }

@@ -96,14 +96,17 @@ fn act(w: &mut World, seed: u64, n: usize, versions: &mut u64) {
         5..=8 if w.may_sign(node) => {
             *versions += 1;
             let version = format!("1.{versions}.0");
-            let made = w.nodes[node].org.release(w.federation, &Wish { slug: "hund", version: &version, ..Wish::default() });
+            let made =
+                w.nodes[node].org.release(w.federation, &Wish { slug: "hund", version: &version, ..Wish::default() });
             w.nodes[node].artifacts.extend(made.artifacts);
             let id = w.id();
             w.step(node, crate::core::Input::Command { id, command: Command::Append(made.leaf) });
         }
         9 if w.may_sign(node) && w.nodes.len() < n + 2 => {
             let handle = format!("de-x{}{}", seed % 10, w.nodes.len());
-            if let Ok(Ok(ticket)) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.invite(node, &handle, 3_600))) {
+            if let Ok(Ok(ticket)) =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.invite(node, &handle, 3_600)))
+            {
                 w.newcomer(Org::new(&handle), &ticket);
             }
         }
@@ -129,7 +132,8 @@ fn after_healing_all_have_the_same() {
         let mut versions = 0;
         for _ in 0..60 {
             let before: Vec<_> = (0..n).map(|node| promises(&w, node)).collect();
-            let durable: Vec<_> = (0..n).map(|node| w.nodes[node].disk.durable == w.nodes[node].disk.journal.len()).collect();
+            let durable: Vec<_> =
+                (0..n).map(|node| w.nodes[node].disk.durable == w.nodes[node].disk.journal.len()).collect();
             act(&mut w, seed, n, &mut versions);
             let wait = w.rng.below(4_000);
             w.run(wait);
@@ -146,7 +150,9 @@ fn after_healing_all_have_the_same() {
             }
         }
         let members = |w: &World| -> Vec<usize> {
-            (0..w.nodes.len()).filter(|i| w.charter(0).members.iter().any(|m| m.member == w.nodes[*i].org.member)).collect()
+            (0..w.nodes.len())
+                .filter(|i| w.charter(0).members.iter().any(|m| m.member == w.nodes[*i].org.member))
+                .collect()
         };
         w.expect(600_000, "all may sign", |w| members(w).iter().all(|i| w.may_sign(*i)));
         let same = |w: &World| {

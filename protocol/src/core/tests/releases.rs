@@ -136,7 +136,9 @@ fn a_release_without_authority_is_void_with_its_reason_on_every_node() {
         let (made, why) = match case {
             0 => (org.release_by(&stranger, org.member, federation, &hund("2.0.0")), "publisher threshold"),
             1 => (org.release_by(&org.approver, org.member, federation, &hund("2.0.0")), "publisher threshold"),
-            2 => (org.release_by(&org.publisher, other.member, federation, &hund("2.0.0")), "another member's namespace"),
+            2 => {
+                (org.release_by(&org.publisher, other.member, federation, &hund("2.0.0")), "another member's namespace")
+            }
             3 => (org.release(federation, &Wish { content: "other", ..hund("1.0.0") }), "published before"),
             _ => (org.release(FederationId([7; 32]), &hund("2.0.0")), "another federation"),
         };
@@ -243,7 +245,9 @@ fn a_file_over_the_limit_is_named() {
     w.start(1);
     let made = w.publish(0, &hund("1.0.0")).unwrap();
     let missing = |w: &World| w.nodes[1].core.as_ref().unwrap().missing(w.nodes[1].now(w.now_ms));
-    w.expect(60_000, "it is named", |w| missing(w).iter().any(|m| m.refused && m.why.contains("over this node's limit")));
+    w.expect(60_000, "it is named", |w| {
+        missing(w).iter().any(|m| m.refused && m.why.contains("over this node's limit"))
+    });
     assert!(!w.holds(1, &made));
 }
 
@@ -275,7 +279,8 @@ fn a_holder_of_wrong_bytes_is_counted_and_passed_over() {
     }
     w.expect(60_000, "it is back", |w| w.holds(1, &made));
     assert!(w.count(1, "bad_artifact") > 0);
-    let faults = w.happened(1, |e| matches!(e, EventKind::Refused { reason, peer: Some(_), .. } if reason == "bad_artifact"));
+    let faults =
+        w.happened(1, |e| matches!(e, EventKind::Refused { reason, peer: Some(_), .. } if reason == "bad_artifact"));
     assert!(faults > 0, "and named");
 }
 

@@ -7,20 +7,12 @@ mod proof;
 mod tree;
 mod vectors;
 
-use std::fmt::Debug;
-
-use proptest::test_runner::Config;
-
 use super::note::SignedCheckpoint;
 use super::tree::{append_hashes, leaf_hash, node_hash, root};
 use super::{Checkpoint, Frontier, Head, Origin, sign_checkpoint};
 use crate::ids::{FederationId, Sha256};
 use crate::keys::SecretKey;
-
-/// Property tests print their seed and leave no files behind.
-fn cases(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, ..Config::default() }
-}
+use crate::testing::{cases, error_name};
 
 /// A key that is the same in every run.
 fn key(number: u8) -> SecretKey {
@@ -142,21 +134,4 @@ fn subproof(m: usize, leaves: &[Sha256], whole: bool) -> Vec<Sha256> {
 /// The largest power of two below `n`.
 fn split(n: usize) -> usize {
     1 << (n - 1).ilog2()
-}
-
-/// The name of an error: its variant, and that of the error in it.
-fn error_name(error: &impl Debug) -> String {
-    let text = format!("{error:?}");
-    let mut names = Vec::new();
-    for part in text.split('(') {
-        let name: String = part.chars().take_while(char::is_ascii_alphanumeric).collect();
-        if !name.starts_with(|c: char| c.is_ascii_uppercase()) {
-            break;
-        }
-        names.push(name.clone());
-        if name.len() != part.len() {
-            break;
-        }
-    }
-    names.join(".")
 }

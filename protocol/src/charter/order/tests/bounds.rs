@@ -64,8 +64,7 @@ fn a_second_proposal_is_not_prevoted_on_but_can_win() {
     let mut bench = Bench::new(4, 1);
     bench.receive(proposal(0, 0, value(1), None));
     let out = bench.receive(proposal(0, 0, value(2), None));
-    let evidence =
-        Output::Evidence { first: proposal(0, 0, value(1), None), second: proposal(0, 0, value(2), None) };
+    let evidence = Output::Evidence { first: proposal(0, 0, value(1), None), second: proposal(0, 0, value(2), None) };
     assert!(out.contains(&evidence) && sent(&out).is_empty());
     bench.receive_all([0, 2, 3].map(|by| prevote(0, by, Some(value(2)))));
     assert_eq!(bench.status().locked, Some(Lock { value: value(2), round: 0 }));

@@ -35,7 +35,11 @@ fn one_member_decides_at_once() {
     assert_eq!(sent(&out), own);
     assert!(timers(&out).is_empty());
     assert!(order.handle(Input::Eligible { value: Some(value(2)) }).is_empty(), "a decided height is over");
-    assert_eq!(decided(&order.handle(Input::Restart)), Some(Lock { value: value(1), round: 0 }), "but can be told again");
+    assert_eq!(
+        decided(&order.handle(Input::Restart)),
+        Some(Lock { value: value(1), round: 0 }),
+        "but can be told again"
+    );
 }
 
 #[test]

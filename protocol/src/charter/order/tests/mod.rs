@@ -2,16 +2,18 @@
 //! implementation as oracle.
 
 mod bounds;
+mod chaos;
 mod differential;
 mod lines;
 mod model;
+mod oracle;
 mod restore;
 mod sim;
 
 use super::*;
 
 /// Divisible by every n tested, so that the proposer of round r is member `r mod n`.
-const HEIGHT: u64 = 420;
+const HEIGHT: u64 = 840;
 
 fn member(index: usize) -> MemberId {
     MemberId([u8::try_from(index).unwrap() + 1; 32])
@@ -97,7 +99,9 @@ fn sent(out: &[Output]) -> Vec<Message> {
 }
 
 fn timers(out: &[Output]) -> Vec<(TimeoutKind, u32)> {
-    out.iter().filter_map(|o| if let Output::Timer { kind, round, .. } = o { Some((*kind, *round)) } else { None }).collect()
+    out.iter()
+        .filter_map(|o| if let Output::Timer { kind, round, .. } = o { Some((*kind, *round)) } else { None })
+        .collect()
 }
 
 fn refusals(out: &[Output]) -> Vec<Refusal> {
@@ -133,11 +137,12 @@ impl Rng {
     }
 }
 
-/// The seeds to run: all of them, or the one in `ORDER_SEED` to repeat a failure.
+/// The seeds to run: the first `count`, `ORDER_RUNS` times as many, or the one in `ORDER_SEED` to repeat a failure.
 fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("ORDER_SEED") {
-        Ok(seed) => vec![seed.parse().expect("ORDER_SEED is a number")],
-        Err(_) => (0..count).collect(),
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    match number("ORDER_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..count * number("ORDER_RUNS").unwrap_or(1)).collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::sim::Sim;
 use super::*;
 
 /// Random runs; each takes some tens of virtual seconds.
-const RUNS: u64 = 600;
+const RUNS: u64 = 300;
 
 #[test]
 fn agreement_validity_and_termination() {
@@ -28,7 +28,7 @@ fn agreement_validity_and_termination() {
     // The runs must reach what they are there for.
     if std::env::var("ORDER_SEED").is_err() {
         assert!(sizes[1..].iter().all(|runs| *runs > 0), "{sizes:?}");
-        assert!(late > 20 && rounds > 3 && evidence > 1_000, "{late} {rounds} {evidence}");
+        assert!(late > 20 && rounds > 3 && evidence > 500, "{late} {rounds} {evidence}");
     }
     println!("decided after healing: {late}, highest round: {rounds}, contradictions: {evidence}, sizes: {sizes:?}");
 }

@@ -3,6 +3,8 @@
 //! One tick is one virtual millisecond. Until `heal_at` everything may go wrong; from then on messages arrive within
 //! [`DELAY_HEALED`] ticks, members that are up stay up, and every member knows every valid value.
 
+mod faults;
+
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,8 +71,10 @@ pub(super) struct Sim {
     queue: BTreeMap<(u64, u64), Event>,
     nodes: Vec<Node>,
     loss: usize,
-    /// Chance that a receiver misses everything of one kind in one round: this is what makes hidden locks.
+    /// Chance that a receiver misses what some members say in one round and kind: the proposal, or n - k votes (then it still
+    /// hears a quorum, but another one than its neighbour), or all. This is what makes hidden locks and hidden decisions.
     blackout: usize,
+    narrow: bool,
     salt: u64,
     /// Chance that catching up works before the healing.
     sync: usize,
@@ -111,7 +115,8 @@ impl Sim {
             queue: BTreeMap::new(),
             nodes: Vec::new(),
             loss: [0, 0, 5, 30][rng.below(4)],
-            blackout: [0, 25, 40, 60][rng.below(4)],
+            blackout: [0, 25, 50, 75][rng.below(4)],
+            narrow: rng.percent(80),
             salt: rng.next(),
             sync: [0, 2, 5, 60][rng.below(4)],
             duplicates: [0, 10, 30][rng.below(3)],
@@ -217,7 +222,10 @@ impl Sim {
 
     fn misses(&self, to: usize, message: &Message) -> bool {
         let slot = (to as u64) << 40 | u64::from(message.round) << 8 | message.kind as u64;
-        Rng(self.salt ^ slot).percent(self.blackout)
+        let mut rng = Rng(self.salt ^ slot);
+        let from = usize::from(message.member.0[0]) + rng.below(self.n);
+        let muted = !self.narrow || message.kind == Kind::Proposal || from % self.n < self.n - quorum(self.n);
+        rng.percent(self.blackout) && muted
     }
 
     /// Sends to every machine of a member, unless the network loses it.
@@ -249,7 +257,10 @@ impl Sim {
     fn deadline(&self) -> u64 {
         let rounds = self.heal_round..=self.heal_round + 2 * self.n as u32;
         let waits = |round| {
-            [TimeoutKind::Propose, TimeoutKind::Prevote, TimeoutKind::Precommit].map(|k| delay_ms(k, round)).iter().sum()
+            [TimeoutKind::Propose, TimeoutKind::Prevote, TimeoutKind::Precommit]
+                .map(|k| delay_ms(k, round))
+                .iter()
+                .sum()
         };
         let total: u64 = rounds.map(|round| -> u64 { waits(round) }).sum();
         self.heal_at + 2_000 + total + SYNC_EVERY * 2
@@ -306,14 +317,15 @@ impl Sim {
     fn verdict(&mut self, node: usize, value: Sha256) {
         let valid = self.nodes[node].role == Role::Twins || self.nodes[node].arrived.contains(&value);
         // While approvals are missing, some applications say no, others nothing.
-        if valid || value.0[0] == INVALID || node % 2 == 0 {
+        if valid || value.0[0] == INVALID || node.is_multiple_of(2) {
             self.input(node, Input::Valid { value, valid });
         }
     }
 
     fn input(&mut self, index: usize, input: Input) {
         let node = &mut self.nodes[index];
-        let own_key = node.role == Role::Twins && matches!(&input, Input::Received(m) if m.member == member(node.member));
+        let own_key =
+            node.role == Role::Twins && matches!(&input, Input::Received(m) if m.member == member(node.member));
         if !node.up || own_key {
             return;
         }
@@ -413,111 +425,6 @@ impl Sim {
         }
     }
 
-    /// Signed nonsense of an equivocator, to random members.
-    fn junk(&mut self, index: usize) {
-        let pause = 50 + self.rng.next() % 1_000;
-        self.at(self.now + pause, Event::Junk { node: index });
-        let by = self.nodes[index].member;
-        let near = self.nodes[self.rng.below(self.nodes.len())].order.status().round;
-        let round = (near + self.rng.below(3) as u32).saturating_sub(self.rng.below(2) as u32);
-        let any = [None, Some(value(1)), Some(value(2)), Some(value(3)), Some(value(INVALID))][self.rng.below(5)];
-        let message = match self.rng.below(3) {
-            0 => {
-                let pol_round = if self.rng.percent(50) { round.checked_sub(1) } else { None };
-                proposal(round, by, any.unwrap_or(value(2)), pol_round)
-            }
-            1 => prevote(round, by, any),
-            _ => precommit(round, by, any),
-        };
-        if message.kind == Kind::Proposal && round as usize % self.n != by {
-            return;
-        }
-        for to in (0..self.n).filter(|to| *to != by).collect::<Vec<_>>() {
-            if self.rng.percent(40) {
-                self.send(to, message);
-            }
-        }
-    }
-
-    fn stop(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        node.up = false;
-        node.life += 1;
-        let pause = self.rng.next() % 3_000;
-        self.at(self.now + pause, Event::Start { node: index });
-    }
-
-    /// A crash, or a rollback to an older state. Without forgetting, peers hold what this member said; otherwise only what
-    /// they have received by now, which makes it one of the f faulty members.
-    fn crash(&mut self, index: usize) {
-        if !self.nodes[index].up || self.healed {
-            return;
-        }
-        self.stop(index);
-        if self.rng.percent(50) {
-            return;
-        }
-        let node = &mut self.nodes[index];
-        let me = member(node.member);
-        let own = node.order.own_messages();
-        let stale = if self.rng.percent(30) || node.copies.is_empty() {
-            Order::new(HEIGHT, members(self.n), Some(me)).unwrap()
-        } else {
-            node.copies.swap_remove(self.rng.below(node.copies.len()))
-        };
-        node.order = stale;
-        node.copies.clear();
-        node.recovering = true;
-        if self.forgetful > 0 {
-            self.forgetful -= 1;
-            self.queue.retain(|_, event| !matches!(event, Event::Deliver { message, .. } if message.member == me));
-            let by = self.nodes[index].member;
-            let known = self.known_of(index);
-            self.said.retain(|(member, ..), message| *member != by || known.contains(message));
-            // What it decided alone is forgotten with it.
-            self.decisions.retain(|(member, _)| *member != by);
-        } else {
-            self.nodes[index].remembered.extend(own);
-        }
-    }
-
-    /// What other honest members durably hold of a member's own messages.
-    fn known_of(&self, index: usize) -> BTreeSet<Message> {
-        let me = member(self.nodes[index].member);
-        let others = self.nodes.iter().filter(|node| node.role != Role::Twins && member(node.member) != me);
-        others.flat_map(|node| node.order.messages()).filter(|m| m.member == me).collect()
-    }
-
-    fn start(&mut self, index: usize) {
-        if self.nodes[index].up && self.nodes[index].life > 0 || self.healed && self.nodes[index].role == Role::Dead {
-            return;
-        }
-        let bytes = crate::codec::encode(&self.nodes[index].order).unwrap();
-        self.nodes[index].order = crate::codec::decode(&bytes, 1 << 22).unwrap();
-        self.nodes[index].up = true;
-        self.input(index, Input::Restart);
-        if self.nodes[index].recovering {
-            let (life, pause) = (self.nodes[index].life, self.rng.next() % 2_000);
-            self.at(self.now + pause, Event::Recover { node: index, life });
-        } else {
-            self.input(index, Input::MaySign(true));
-        }
-    }
-
-    /// Shows a member that was rolled back what it said before, in any order; only then may it sign.
-    fn recover(&mut self, index: usize) {
-        let mut own: Vec<Message> = self.known_of(index).into_iter().collect();
-        own.extend(self.nodes[index].remembered.iter().copied());
-        while !own.is_empty() && self.nodes[index].up {
-            let next = own.swap_remove(self.rng.below(own.len()));
-            self.input(index, Input::Received(next));
-        }
-        if self.nodes[index].up {
-            self.nodes[index].recovering = false;
-            self.input(index, Input::MaySign(true));
-        }
-    }
-
     fn heal(&mut self) {
         self.healed = true;
         let agreed = value(1 + self.rng.below(3) as u8);
@@ -542,12 +449,14 @@ impl Sim {
         for pair in self.decisions.windows(2) {
             assert_eq!(pair[0].1.value, pair[1].1.value, "agreement: {:?}", self.decisions);
         }
-        let late: Vec<Status> =
-            self.lasting().filter(|order| order.decision().is_none()).map(Order::status).collect();
+        let late: Vec<Status> = self.lasting().filter(|order| order.decision().is_none()).map(Order::status).collect();
         assert!(
             late.is_empty(),
             "termination: n {} healed at {} in round {}, now {}: {late:#?}",
-            self.n, self.heal_at, self.heal_round, self.now
+            self.n,
+            self.heal_at,
+            self.heal_round,
+            self.now
         );
     }
 }

@@ -1,0 +1,193 @@
+//! The catalogue: processes and releases.
+
+use serde::{Deserialize, Serialize};
+use verbund_protocol::ids::{Handle, MemberId, Sha256};
+
+use super::{FileEntry, Moment, request};
+
+request! {
+    /// List or search processes.
+    ProcessListRequest {
+        /// Text that must occur.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// Only of this member (handle or id).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
+        /// Withdrawn ones too.
+        #[serde(default)]
+        withdrawn: bool,
+        /// At most so many; absent: 100; at most 1000.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+        /// Continue after this: `next` of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    }
+}
+
+/// A page of processes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessList {
+    /// By reference.
+    pub processes: Vec<ProcessRow>,
+    /// Where the next page starts, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A process by its highest stable release that is not withdrawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessRow {
+    /// Reference without version: `de-he/hundesteuer-anmeldung`.
+    pub process: String,
+    /// Federation slug.
+    pub federation: String,
+    /// Owner.
+    pub owner: Handle,
+    /// Owner's name.
+    pub owner_name: String,
+    /// Title.
+    pub title: String,
+    /// Summary.
+    pub summary: String,
+    /// Version.
+    pub version: String,
+    /// When it was published, by its owner's statement.
+    pub published: Moment,
+    /// State of the files here.
+    pub availability: Availability,
+    /// Other members that cosigned it.
+    pub witnesses: u32,
+    /// Other members that could.
+    pub witnesses_of: u32,
+    /// Members that hold the files.
+    pub held_by: Vec<Handle>,
+    /// Withdrawn.
+    pub withdrawn: bool,
+    /// End announced.
+    pub deprecated: bool,
+}
+
+/// Whether a release can be pulled here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Availability {
+    /// Complete and verified.
+    Complete,
+    /// On its way.
+    Pending {
+        /// Bytes missing.
+        missing_bytes: u64,
+        /// Why.
+        why: String,
+    },
+    /// Not for this member, or skipped by its rules.
+    Absent {
+        /// Why.
+        why: String,
+    },
+}
+
+request! {
+    /// A process is named.
+    ProcessRequest {
+        /// Reference; a version in it is ignored.
+        process: String,
+    }
+}
+
+/// All versions of a process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionList {
+    /// Reference without version.
+    pub process: String,
+    /// Title of the newest.
+    pub title: String,
+    /// Highest first.
+    pub versions: Vec<VersionRow>,
+}
+
+/// One version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionRow {
+    /// Version.
+    pub version: String,
+    /// Hash of the statement.
+    pub digest: Sha256,
+    /// When it was published, by its owner's statement.
+    pub published: Moment,
+    /// Kind of change.
+    pub change_kind: String,
+    /// What changed.
+    pub change: String,
+    /// State of the files here.
+    pub availability: Availability,
+    /// Why it was withdrawn, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
+    /// Why it is void, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub void: Option<String>,
+}
+
+request! {
+    /// A release is named.
+    ReleaseQuery {
+        /// Reference: `[FEDERATION:]de-he/slug[@1.2.0|@^1.2|@sha256:…]`.
+        release: String,
+    }
+}
+
+/// A release in full.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseView {
+    /// Reference with version.
+    pub release: String,
+    /// Federation slug.
+    pub federation: String,
+    /// Hash of the statement.
+    pub digest: Sha256,
+    /// Owner.
+    pub owner: Handle,
+    /// Owner's id.
+    pub member: MemberId,
+    /// Version.
+    pub version: String,
+    /// Title, with corrections applied.
+    pub title: String,
+    /// All metadata, with corrections applied.
+    pub metadata: serde_json::Value,
+    /// Its files, by path.
+    pub files: Vec<FileEntry>,
+    /// Sum of their sizes in bytes.
+    pub bytes: u64,
+    /// When it was published, by its owner's statement.
+    pub published: Moment,
+    /// State of the files here.
+    pub availability: Availability,
+    /// Other members that cosigned it.
+    pub witnesses: u32,
+    /// Other members that could.
+    pub witnesses_of: u32,
+    /// Who cosigned it.
+    pub witnessed_by: Vec<Handle>,
+    /// Who holds the files.
+    pub held_by: Vec<Handle>,
+    /// Why it was withdrawn, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
+    /// Announced end, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
+}
+
+request! {
+    /// The bytes of one file of a release.
+    FileQuery {
+        /// Reference with version, or digest.
+        release: String,
+        /// Path in the release.
+        path: String,
+    }
+}

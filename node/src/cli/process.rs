@@ -1,0 +1,193 @@
+//! `verbund process`.
+
+use std::path::PathBuf;
+
+use super::exit::{Exit, Failure};
+use super::output::{Out, Table, bytes, clean, list};
+use super::{Context, pull, verify};
+use crate::admin::api::{
+    Availability, ProcessList, ProcessListRequest, ProcessRequest, ProcessRow, ReleaseQuery, ReleaseView, VersionList,
+};
+use crate::admin::op;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// All processes.
+    Ls(Filter),
+    /// Processes in whose texts something occurs.
+    Search {
+        /// What must occur.
+        text: String,
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// A release: metadata, files, who vouches for it, who holds it.
+    Show {
+        /// [FEDERATION:]de-he/slug[@1.2.0|@^1.2|@sha256:…]
+        release: String,
+    },
+    /// All versions of a process.
+    Versions {
+        /// de-he/slug
+        process: String,
+    },
+    /// Write a release's files into a folder, with the proof; can be repeated at any time.
+    Pull {
+        /// [FEDERATION:]de-he/slug[@1.2.0|@^1.2|@sha256:…]
+        release: String,
+        /// The folder; it is made if missing.
+        out: PathBuf,
+        /// Replace files that differ and were not pulled before.
+        #[arg(long)]
+        force: bool,
+    },
+    Verify(verify::Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Filter {
+    /// Only of this member.
+    #[arg(long, value_name = "HANDLE")]
+    member: Option<String>,
+    /// Withdrawn ones too.
+    #[arg(long)]
+    withdrawn: bool,
+    /// At most so many.
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+}
+
+pub(super) async fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
+    let federation = context.federation();
+    match command {
+        Command::Ls(filter) => ls(context, None, filter).await?,
+        Command::Search { text, filter } => ls(context, Some(text), filter).await?,
+        Command::Show { release } => {
+            let view = context.call::<op::ReleaseShow>(ReleaseQuery { federation, release }).await?;
+            context.out.show(&view, show)?;
+        }
+        Command::Versions { process } => {
+            let answer = context.call::<op::ProcessVersions>(ProcessRequest { federation, process }).await?;
+            context.out.show(&answer, versions)?;
+        }
+        Command::Pull { release, out, force } => return pull::run(context, release, &out, force).await,
+        Command::Verify(args) => return verify::run(context, &args),
+    }
+    Ok(Exit::Ok)
+}
+
+/// Rows of one page.
+const PAGE: u32 = 500;
+
+/// Lists page by page, so that neither side holds everything at once.
+async fn ls(context: &Context<'_>, text: Option<String>, filter: Filter) -> Result<(), Failure> {
+    let client = context.client()?;
+    let mut request = ProcessListRequest {
+        federation: context.federation(),
+        text,
+        member: filter.member,
+        withdrawn: filter.withdrawn,
+        limit: Some(PAGE),
+        after: None,
+    };
+    let mut all = ProcessList { processes: Vec::new(), next: None };
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    loop {
+        let mut page = client.call::<op::ProcessList>(&request).await?;
+        all.processes.append(&mut page.processes);
+        // A daemon that repeated a page would keep us here for ever.
+        let repeats = page.next == request.after;
+        all.next.clone_from(&page.next);
+        request.after = page.next;
+        if request.after.is_none() || repeats || all.processes.len() >= limit {
+            break;
+        }
+    }
+    all.processes.truncate(limit);
+    context.out.show(&all, |out, all| table(out, &all.processes))?;
+    if all.processes.is_empty() {
+        context.out.note("nothing found");
+    }
+    Ok(())
+}
+
+fn table(out: &Out, processes: &[ProcessRow]) -> Result<(), Failure> {
+    if processes.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["PROCESS", "VERSION", "TITLE", "HERE", "WITNESSED", "HELD BY"]);
+    for p in processes {
+        let mark = match (p.withdrawn, p.deprecated) {
+            (true, _) => " (withdrawn)",
+            (_, true) => " (deprecated)",
+            _ => "",
+        };
+        let witnessed = format!("{} of {}", p.witnesses, p.witnesses_of);
+        let (title, version) = (format!("{}{mark}", p.title), &p.version);
+        table.row(&[&p.process, version, &title, available(&p.availability), &witnessed, &list(&p.held_by)]);
+    }
+    table.write(out)
+}
+
+const fn available(availability: &Availability) -> &'static str {
+    match availability {
+        Availability::Complete => "yes",
+        Availability::Pending { .. } => "on its way",
+        Availability::Absent { .. } => "no",
+    }
+}
+
+fn why(availability: &Availability) -> String {
+    match availability {
+        Availability::Complete => "complete and verified".to_owned(),
+        Availability::Pending { missing_bytes, why } => format!("{} missing: {why}", bytes(*missing_bytes)),
+        Availability::Absent { why } => format!("not here: {why}"),
+    }
+}
+
+fn versions(out: &Out, answer: &VersionList) -> Result<(), Failure> {
+    out.line(clean(&format!("{} – {}", answer.process, answer.title)))?;
+    let mut table = Table::new(&["VERSION", "PUBLISHED", "KIND", "CHANGE", "HERE", "DIGEST"]);
+    for v in &answer.versions {
+        let change = match (&v.withdrawn, &v.void) {
+            (Some(reason), _) => format!("WITHDRAWN: {reason}"),
+            (_, Some(reason)) => format!("VOID: {reason}"),
+            _ => v.change.clone(),
+        };
+        let (published, here, digest) = (v.published.to_string(), available(&v.availability), v.digest.to_string());
+        table.row(&[&v.version, &published, &v.change_kind, &change, here, &digest]);
+    }
+    table.write(out)
+}
+
+fn show(out: &Out, view: &ReleaseView) -> Result<(), Failure> {
+    let mut table = Table::plain(2);
+    table.row(&["release", &view.release]);
+    table.row(&["title", &view.title]);
+    table.row(&["digest", &view.digest.to_string()]);
+    table.row(&["published", &view.published.to_string()]);
+    if let Some(reason) = &view.withdrawn {
+        table.row(&["WITHDRAWN", reason]);
+    }
+    if let Some(end) = &view.deprecated {
+        table.row(&["deprecated", end]);
+    }
+    table.row(&["here", &why(&view.availability)]);
+    let witnessed = format!("{} of {}: {}", view.witnesses, view.witnesses_of, list(&view.witnessed_by));
+    table.row(&["witnessed", &witnessed]);
+    table.row(&["held by", &list(&view.held_by)]);
+    for (key, value) in view.metadata.as_object().into_iter().flatten() {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if key != "title" && !value.is_null() {
+            table.row(&[key, &text]);
+        }
+    }
+    table.write(out)?;
+    out.line(format!("\n{} files, {}", view.files.len(), bytes(view.bytes)))?;
+    let mut files = Table::new(&["  PATH", "SIZE", "TYPE", "SHA-256"]);
+    for file in &view.files {
+        let (path, size) = (format!("  {}", file.path), bytes(file.size));
+        files.row(&[&path, &size, &file.media_type, &file.sha256.to_hex()]);
+    }
+    files.write(out)
+}

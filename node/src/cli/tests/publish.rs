@@ -1,0 +1,95 @@
+//! `publish` from the folder to the last confirmation.
+
+use super::*;
+
+/// A folder with the files `a` and `b`, and a daemon that takes a release of them; it lacks `a` only.
+async fn publishing(ticks: Vec<Value>) -> (Running, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a"), "aaa").unwrap();
+    std::fs::write(folder.path().join("b"), "bb").unwrap();
+    let checked = json!({
+        "release": "de-he/x@1.0.0", "metadata": {}, "warnings": [], "missing": [Blake3::of(b"aaa")], "unchanged": false
+    });
+    let created = json!({
+        "release": "de-he/x@1.0.0", "digest": Sha256([7; 32]), "index": 9, "unchanged": false, "warnings": [],
+        "members": ["de-rp", "de-sl"]
+    });
+    let fake = Fake::default().answers("release_check", checked).answers("release_create", created);
+    *fake.lines.lock().unwrap() = ticks.into_iter().map(Ok).collect();
+    (running(fake).await, folder)
+}
+
+fn ticks() -> Vec<Value> {
+    let at = "2026-01-01T00:00:00Z";
+    vec![
+        json!({ "tick": "durable", "at": at }),
+        json!({ "tick": "cosigned", "handle": "de-rp", "at": at }),
+        json!({ "tick": "witnessed", "witnesses": 1, "of": 2, "at": at }),
+        json!({ "tick": "held", "handle": "de-rp", "at": at }),
+        json!({ "tick": "held", "handle": "de-sl", "at": at }),
+        json!({ "tick": "complete", "at": at }),
+    ]
+}
+
+#[tokio::test]
+async fn publish_uploads_what_is_missing_and_shows_each_confirmation() {
+    let (running, folder) = publishing(ticks()).await;
+    let ended = running.command(&["publish", folder.path().to_str().unwrap()]).await;
+    assert_eq!(ended.exit, Exit::Ok, "{}", ended.stderr);
+    assert!(ended.stdout.starts_with("de-he/x@1.0.0 sha256:0707"), "{}", ended.stdout);
+    for tick in ["✔ durable", "✔ de-rp witnessed it", "✔ witnessed by 1 of 2", "✔ de-sl holds it"] {
+        assert!(ended.stderr.contains(tick), "{tick}: {}", ended.stderr);
+    }
+    let uploads = running.fake.asked("artifact_put");
+    assert_eq!(uploads.len(), 1);
+    assert_eq!(uploads[0]["size"], 3);
+    assert_eq!(running.fake.asked("release_create")[0]["files"][1]["path"], "b");
+}
+
+#[tokio::test]
+async fn publish_as_json_is_one_document() {
+    let (running, folder) = publishing(ticks()).await;
+    let ended = running.command(&["--json", "publish", folder.path().to_str().unwrap(), "--wait", "held"]).await;
+    let value: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((&value["reached"]["complete"], &value["index"]), (&json!(true), &json!(9)));
+    assert_eq!(value["reached"]["held_by"], json!(["de-rp", "de-sl"]));
+}
+
+#[tokio::test]
+async fn waiting_decides_the_exit_code_only_when_asked_for() {
+    let few = || ticks().into_iter().take(4).collect::<Vec<_>>();
+    for (wait, exit) in
+        [(None, Exit::Ok), (Some("durable"), Exit::Ok), (Some("witnessed"), Exit::Ok), (Some("held"), Exit::TimedOut)]
+    {
+        let (running, folder) = publishing(few()).await;
+        let mut line = vec!["publish", folder.path().to_str().unwrap(), "--timeout", "20ms"];
+        line.extend(wait.iter().flat_map(|level| ["--wait", level]));
+        let ended = running.command(&line).await;
+        assert_eq!(ended.exit, exit, "{wait:?}: {}", ended.stderr);
+        if exit == Exit::TimedOut {
+            assert!(ended.stderr.contains("open: de-sl"), "{}", ended.stderr);
+        }
+    }
+}
+
+#[tokio::test]
+async fn check_publishes_nothing_and_works_without_a_daemon() {
+    let (running, folder) = publishing(Vec::new()).await;
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(running.command(&["publish", path, "--check"]).await.exit, Exit::Ok);
+    assert!(running.fake.asked("release_create").is_empty() && running.fake.asked("artifact_put").is_empty());
+    let nowhere = tempfile::tempdir().unwrap();
+    let ended = command(&Stand::default(), nowhere.path(), &["publish", path, "--check"]).await;
+    assert_eq!(ended.exit, Exit::Degraded);
+}
+
+#[tokio::test]
+async fn init_of_a_folder_writes_the_proposal_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(command(&Stand::default(), folder.path(), &["publish", path, "--init"]).await.exit, Exit::Ok);
+    std::fs::write(folder.path().join("process.toml"), "mine").unwrap();
+    let ended = command(&Stand::default(), folder.path(), &["publish", path, "--init"]).await;
+    assert_eq!(ended.exit, Exit::Failed);
+    assert_eq!(std::fs::read(folder.path().join("process.toml")).unwrap(), b"mine");
+}

@@ -1,0 +1,196 @@
+//! Artifacts on the wire: fetching what the core orders, serving what members may have.
+//!
+//! Owns the translation between the artifact store and the core's words. Whose fault a failure is, the transfer says.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
+use tracing::{Instrument as _, debug, info_span, warn};
+use verbund_protocol::core::{FetchError as CoreError, FetchOrder, Input};
+use verbund_protocol::ids::{Blake3, PeerId, Sha256};
+use verbund_protocol::limits::MANIFEST_MAX_BYTES;
+use verbund_protocol::release::Manifest;
+use verbund_protocol::view::charters::Charters;
+use verbund_protocol::view::rows::{Rows, RowsError, Table};
+use verbund_protocol::view::state::{self, Audience, ReleaseRow, key};
+
+use super::driver::Mail;
+use super::traffic::Traffic;
+use super::view::StoreView;
+use crate::blobs::transfer::{Decision, FetchError, FetchLimits, ServeLimits, Severity, fetch, serve};
+use crate::blobs::{BlobStore, Expect, Receive, StoreError};
+use crate::net::{BlobStreams, NetHandle};
+
+/// Artifact streams served at a time in one federation; the store bounds them over all.
+const STREAMS_MAX: usize = 256;
+
+/// Fetches artifacts into the node's store.
+pub struct Fetcher {
+    blobs: BlobStore,
+    me: PeerId,
+    traffic: Arc<Traffic>,
+}
+
+impl Fetcher {
+    /// A fetcher into `blobs` for the node `me`.
+    pub const fn new(blobs: BlobStore, me: PeerId, traffic: Arc<Traffic>) -> Self {
+        Self { blobs, me, traffic }
+    }
+
+    /// Carries out one order and reports to the loop.
+    pub fn fetch(self: Arc<Self>, order: FetchOrder, net: NetHandle, letters: mpsc::Sender<Mail>) {
+        let span = info_span!("fetch", peer = %order.from, artifact = %order.hash);
+        let task = async move {
+            let tag = order.tag;
+            let result = self.one(&order, &net).await;
+            if let Err(error) = &result {
+                debug!(error = error.text(), "not fetched");
+            }
+            let _ = letters.send(Mail::Input(Input::Fetched { tag, result })).await;
+        };
+        tokio::spawn(task.instrument(span));
+    }
+
+    async fn one(&self, order: &FetchOrder, net: &NetHandle) -> Result<(), CoreError> {
+        let expect = Expect { hash: order.hash, size: order.size, sha256: Some(order.sha256) };
+        if order.from == self.me {
+            return self.held(order).await;
+        }
+        let mut receiving = match self.blobs.receive(expect).await {
+            Ok(Receive::Held(_)) => return self.held(order).await,
+            Ok(Receive::Begun(receiving)) => receiving,
+            // Another federation's fetch of the same artifact, or an earlier one that is being dropped.
+            Err(StoreError::InProgress(_)) => return Err(CoreError::Connection("it is being received already".into())),
+            Err(e) => return Err(own_fault(&e)),
+        };
+        self.traffic.begun(order.hash, receiving.counters());
+        let stream = net.open_blob(order.from).await.map_err(|e| CoreError::Connection(e.to_string()))?;
+        match fetch(self.traffic.count(order.from, stream.compat()), &mut receiving, &FetchLimits::default()).await {
+            Ok(_) => {
+                self.traffic.done(&order.hash);
+                Ok(())
+            }
+            Err(FetchError::Peer(fault)) => Err(match fault.severity() {
+                Severity::Misconduct => CoreError::Fault(fault.to_string()),
+                Severity::Unable => CoreError::Refused(fault.to_string()),
+            }),
+            Err(FetchError::Local(e)) => Err(own_fault(&e)),
+            Err(FetchError::Connection(e)) => Err(CoreError::Connection(e.to_string())),
+            Err(FetchError::Expectation(e)) => Err(CoreError::Refused(format!("the manifest is wrong: {e}"))),
+        }
+    }
+
+    /// What is held under the name must also be what the manifest says of it.
+    async fn held(&self, order: &FetchOrder) -> Result<(), CoreError> {
+        match self.blobs.size(&order.hash) {
+            None => return Err(CoreError::Refused("not held here".into())),
+            Some(size) if size != order.size => {
+                return Err(CoreError::Refused(format!(
+                    "the manifest is wrong: it says {} bytes, the artifact has {size}",
+                    order.size
+                )));
+            }
+            Some(_) => {}
+        }
+        match self.blobs.sha256(&order.hash).await {
+            Ok(sha256) if sha256 == order.sha256 => Ok(()),
+            Ok(sha256) => Err(CoreError::Refused(format!("the manifest is wrong: the artifact has {sha256}"))),
+            Err(e) => Err(CoreError::Refused(e.to_string())),
+        }
+    }
+
+    /// Reads a held manifest and tells the loop which files it names.
+    pub fn manifest(self: Arc<Self>, tag: u64, hash: Blake3, letters: mpsc::Sender<Mail>) {
+        tokio::spawn(async move {
+            let files = self.files(&hash).await;
+            let _ = letters.send(Mail::Input(Input::Manifest { tag, files })).await;
+        });
+    }
+
+    async fn files(&self, hash: &Blake3) -> Result<Vec<(Blake3, Sha256, u64)>, String> {
+        let bytes = self.blobs.read(hash, MANIFEST_MAX_BYTES).await.map_err(|e| e.to_string())?;
+        let manifest = Manifest::parse(&bytes).map_err(|e| e.to_string())?;
+        Ok(manifest.files().iter().map(|f| (f.blake3, f.sha256, f.size)).collect())
+    }
+}
+
+fn own_fault(error: &StoreError) -> CoreError {
+    if error.is_full() { CoreError::Full(error.to_string()) } else { CoreError::Local(error.to_string()) }
+}
+
+/// Serves artifact streams of one federation until its network ends.
+pub async fn serve_streams(
+    mut streams: BlobStreams,
+    blobs: BlobStore,
+    view: Arc<StoreView>,
+    charters: Arc<Charters>,
+    traffic: Arc<Traffic>,
+) {
+    let places = Arc::new(Semaphore::new(STREAMS_MAX));
+    while let Some((peer, stream)) = streams.next().await {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            debug!(%peer, "too many artifact streams; one is dropped");
+            continue;
+        };
+        let (blobs, view, charters) = (blobs.clone(), view.clone(), charters.clone());
+        let stream = traffic.count(peer, stream.compat());
+        let task = async move {
+            // Looking rows up may touch the disk.
+            let decide = |hash: &Blake3| tokio::task::block_in_place(|| authorize(&*view, &charters, &peer, hash));
+            if let Err(error) = serve(stream, &blobs, decide, &ServeLimits::default()).await {
+                debug!(%error, "an artifact was not served to its end");
+            }
+            drop(place);
+        };
+        tokio::spawn(task.instrument(info_span!("serve", %peer)));
+    }
+}
+
+/// Whether `peer` may have an artifact: a release of this federation refers to it, and the peer's member is in its audience.
+fn authorize(rows: &dyn Rows, charters: &Charters, peer: &PeerId, hash: &Blake3) -> Decision {
+    match allowed(rows, charters, peer, hash) {
+        Ok(decision) => decision,
+        Err(error) => {
+            warn!(%error, "the catalogue cannot be read");
+            Decision::NotFound
+        }
+    }
+}
+
+fn allowed(rows: &dyn Rows, charters: &Charters, peer: &PeerId, hash: &Blake3) -> Result<Decision, RowsError> {
+    let Some(charter) = charters.newest(rows)? else { return Ok(Decision::NotFound) };
+    let Some(member) = charter.member_of(peer).and_then(|m| charter.charter.member(&m)) else {
+        return Ok(Decision::NotFound);
+    };
+    let mut known = false;
+    for (row, _) in rows.scan(Table::Artifacts, hash.as_bytes(), &[], 256)? {
+        let Some(place) = row.get(32..) else { continue };
+        let Some(process) = rows.get(Table::Releases, &[b"l", place].concat())? else { continue };
+        let Some(release) = state::get::<ReleaseRow>(rows, Table::Releases, &process)? else { continue };
+        let counts = state::log(rows, &release.log)?.is_some_and(|log| log.counts(release.index));
+        if !counts || erased(rows, &release)? {
+            continue;
+        }
+        known = true;
+        let admitted = match &release.audience {
+            Audience::Federation | Audience::Public => true,
+            Audience::Members(handles) => handles.iter().any(|h| h == member.handle.as_str()),
+        };
+        if admitted || release.member == member.member {
+            return Ok(Decision::Serve);
+        }
+    }
+    Ok(if known { Decision::NotAllowed } else { Decision::NotFound })
+}
+
+/// Whether its publisher asked to delete the bytes.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn erased(rows: &dyn Rows, release: &ReleaseRow) -> Result<bool, RowsError> {
+    let withdrawn = rows.get(Table::Statements, &key::withdrawal(&release.member, &release.id))?;
+    Ok(withdrawn
+        .and_then(|bytes| verbund_protocol::json::parse_as::<verbund_protocol::documents::Withdrawal>(&bytes).ok())
+        .is_some_and(|w| w.erase))
+}

@@ -1,0 +1,269 @@
+//! A small federation in memory, folded as a node folds it. Certificates are not made: the fold takes charters that were checked.
+
+use std::collections::BTreeMap;
+
+use crate::charter::certificate::CharterBundle;
+use crate::charter::rules::{Charter, Member, Rules};
+use crate::documents::{Change, Document, LogEnd, Standing, Writer};
+use crate::envelope::Envelope;
+use crate::identity::{Identity, PublisherRole, Role, Roles};
+use crate::ids::{Blake3, FederationId, MemberId, PeerId, Sha256};
+use crate::keys::SecretKey;
+use crate::log::{Checkpoint, Frontier, Origin, sign_cosignature, tree};
+use crate::record::{Batch, Local, Record};
+use crate::release::metadata::{Audience, Context};
+use crate::release::statement::{Draft, PAYLOAD_TYPE};
+use crate::release::{FileEntry, Manifest, Metadata};
+use crate::view::Fold;
+use crate::view::rows::MemoryRows;
+use crate::view::state::Position;
+
+const HANDLES: [&str; 5] = ["de-he", "de-rp", "de-sl", "de-th", "de-by"];
+
+/// A member with its keys and its log.
+pub struct Party {
+    seed: u8,
+    pub member: MemberId,
+    identity: Envelope,
+    writer: Envelope,
+    leaves: Vec<Vec<u8>>,
+}
+
+fn key(seed: u8, role: u8) -> SecretKey {
+    let mut bytes = [seed; 32];
+    bytes[1] = role;
+    SecretKey::from_seed(&bytes)
+}
+
+impl Party {
+    fn new(seed: u8, handle: &str, federation: Option<FederationId>) -> Self {
+        let role = |role| Role { keys: vec![key(seed, role).public()], threshold: 1 };
+        let identity = Identity {
+            version: 1,
+            member: None,
+            prev: None,
+            handle: handle.parse().unwrap(),
+            names: [("de".to_owned(), format!("Land {handle}"))].into(),
+            ags: None,
+            contact: None,
+            valid_until: None,
+            roles: Roles {
+                root: role(0),
+                approver: role(1),
+                publisher: PublisherRole { keys: vec![key(seed, 2).public()], threshold: 1, slugs: BTreeMap::new() },
+                nodes: vec![key(seed, 3).public()],
+            },
+        };
+        let identity = identity.seal(&[&key(seed, 0)]).unwrap();
+        let member = MemberId(identity.id().0);
+        let writer = Writer { federation, member, seq: 1, prev: None, peer: key(seed, 3).peer(), closes: None };
+        let writer = writer.seal(&[&key(seed, 0)]).unwrap();
+        Self { seed, member, identity, writer, leaves: Vec::new() }
+    }
+    pub fn log(&self) -> PeerId {
+        key(self.seed, 3).peer()
+    }
+    pub fn approver(&self) -> SecretKey {
+        key(self.seed, 1)
+    }
+    pub fn publisher(&self) -> SecretKey {
+        key(self.seed, 2)
+    }
+}
+
+/// The federation, and what one of its nodes holds.
+pub struct Fed {
+    pub parties: Vec<Party>,
+    pub rows: MemoryRows,
+    pub federation: FederationId,
+    charter: Charter,
+    hash: Sha256,
+    leaf: Vec<u8>,
+    fold: Fold,
+    batches: u64,
+}
+
+impl Fed {
+    /// A federation of `n` members: `de-he`, `de-rp`, `de-sl`, `de-th`, `de-by`.
+    pub fn of(n: usize) -> Self {
+        let founder = Party::new(1, HANDLES[0], None);
+        let rules = Rules {
+            name: "Verbund Mitte".into(),
+            slug: "mitte".parse().unwrap(),
+            agreement: None,
+            license: None,
+            terms: None,
+        };
+        let member = Member {
+            member: founder.member,
+            handle: HANDLES[0].parse().unwrap(),
+            standing: Standing::Full,
+            identity: founder.identity.id(),
+            writer: founder.writer.id(),
+        };
+        let charter = Charter::genesis(rules, member, 1_767_225_600, None);
+        let hash = Sha256::of(&charter.payload().unwrap());
+        let mut fed = Self {
+            rows: MemoryRows::default(),
+            federation: FederationId(hash.0),
+            charter: charter.clone(),
+            hash,
+            leaf: Vec::new(),
+            fold: Fold::default(),
+            batches: 0,
+            parties: Vec::new(),
+        };
+        fed.adopt(charter, &[&founder]);
+        fed.parties.push(founder);
+        fed.begin(0);
+        for seed in 2..=n as u8 {
+            fed.admit(seed, HANDLES[usize::from(seed) - 1]);
+        }
+        fed
+    }
+
+    pub fn commit(&mut self, records: Vec<Record>) {
+        let bytes = Batch { records }.encode().unwrap();
+        self.batches += 1;
+        let at = Position { segment: 0, offset: self.batches };
+        let changes = self.fold.fold(&self.rows, at, &bytes).unwrap();
+        self.rows.apply(changes);
+    }
+
+    fn adopt(&mut self, charter: Charter, new: &[&Party]) {
+        let bundle = CharterBundle {
+            payload: charter.payload().unwrap(),
+            identities: new.iter().map(|p| p.identity.bytes().to_vec()).collect(),
+            writers: new.iter().map(|p| p.writer.bytes().to_vec()).collect(),
+            ..CharterBundle::default()
+        };
+        self.leaf = bundle.leaf().unwrap().into_bytes();
+        self.hash = bundle.hash();
+        self.charter = charter;
+        self.commit(vec![Record::Charter(bundle)]);
+    }
+
+    fn begin(&mut self, who: usize) {
+        let party = &self.parties[who];
+        let leaves = vec![party.identity.bytes().to_vec(), party.writer.bytes().to_vec(), self.leaf.clone()];
+        for leaf in leaves {
+            self.append(who, leaf);
+        }
+    }
+
+    /// A member comes in.
+    pub fn admit(&mut self, seed: u8, handle: &str) -> usize {
+        let party = Party::new(seed, handle, Some(self.federation));
+        let change = Change::Admit {
+            member: party.member,
+            handle: handle.parse().unwrap(),
+            standing: Standing::Full,
+            identity: party.identity.id(),
+            writer: party.writer.id(),
+        };
+        let next = self.charter.next(self.hash, &change, &[]).unwrap();
+        self.adopt(next, &[&party]);
+        self.parties.push(party);
+        let who = self.parties.len() - 1;
+        for w in 0..who {
+            if self.present(w) {
+                self.append(w, self.leaf.clone());
+            }
+        }
+        self.begin(who);
+        who
+    }
+
+    fn present(&self, who: usize) -> bool {
+        self.charter.member(&self.parties[who].member).is_some()
+    }
+
+    /// A member goes; its log ends at `size`.
+    pub fn expel(&mut self, who: usize, size: usize) {
+        let party = &self.parties[who];
+        let root = root(&party.leaves[..size]);
+        let stop = LogEnd { log: party.log(), size: size as u64, root };
+        let next = self.charter.next(self.hash, &Change::Expel { member: party.member }, &[stop]).unwrap();
+        self.adopt(next, &[]);
+    }
+
+    /// Appends to a member's log.
+    pub fn append(&mut self, who: usize, leaf: Vec<u8>) -> u64 {
+        let party = &mut self.parties[who];
+        let (log, first) = (party.log(), party.leaves.len() as u64);
+        party.leaves.push(leaf.clone());
+        self.commit(vec![Record::entries(log, first, vec![leaf])]);
+        first
+    }
+
+    /// Entries of a member's log.
+    pub fn size(&self, who: usize) -> usize {
+        self.parties[who].leaves.len()
+    }
+
+    /// A document by the publisher of a member, in its log.
+    pub fn say(&mut self, who: usize, document: &impl Document) -> u64 {
+        let envelope = document.seal(&[&self.parties[who].publisher()]).unwrap();
+        self.append(who, envelope.into_bytes())
+    }
+
+    /// A release of a member.
+    pub fn publish(&mut self, who: usize, slug: &str, version: &str) -> (Sha256, u64) {
+        self.publish_to(who, slug, version, Audience::Federation)
+    }
+
+    /// One for an audience.
+    pub fn publish_to(&mut self, who: usize, slug: &str, version: &str, audience: Audience) -> (Sha256, u64) {
+        let mut metadata = metadata(slug, version);
+        metadata.audience = audience;
+        let entry = FileEntry {
+            path: "process.toml".parse().unwrap(),
+            size: 3,
+            media_type: "text/plain".into(),
+            sha256: Sha256::of(slug.as_bytes()),
+            blake3: Blake3::of(slug.as_bytes()),
+        };
+        let manifest = Manifest::new(vec![entry]).unwrap();
+        let (federation, member) = (self.federation, self.parties[who].member);
+        let draft = Draft { federation, member, time_s: 1_767_290_000, metadata: &metadata, manifest: &manifest };
+        let payload = draft.prepare().unwrap().payload;
+        let envelope = Envelope::sign(PAYLOAD_TYPE, payload, [&self.parties[who].publisher()]).unwrap();
+        let id = envelope.id();
+        (id, self.append(who, envelope.into_bytes()))
+    }
+
+    /// Members cosign a log as it stands.
+    pub fn cosign(&mut self, who: usize, by: &[usize]) {
+        let party = &self.parties[who];
+        let (log, size, root) = (party.log(), party.leaves.len() as u64, root(&party.leaves));
+        let checkpoint = Checkpoint::new(Origin::new(self.federation, log), size, root).unwrap();
+        for &n in by {
+            let node = key(self.parties[n].seed, 3);
+            let cosignature = sign_cosignature(&node, 1_767_300_000, &checkpoint).unwrap();
+            self.commit(vec![Record::Cosigned { log, size, root, cosignature }]);
+        }
+    }
+
+    /// A release becomes complete here.
+    pub fn hold(&mut self, who: usize, index: u64) {
+        let log = self.parties[who].log();
+        self.commit(vec![Record::Local(Local::Held { log, index, artifacts: Vec::new() })]);
+    }
+}
+
+fn root(leaves: &[Vec<u8>]) -> Sha256 {
+    let mut frontier = Frontier::new();
+    leaves.iter().for_each(|leaf| frontier.append(tree::leaf_hash(leaf)).unwrap());
+    frontier.root()
+}
+
+/// What a release says about itself.
+pub fn metadata(slug: &str, version: &str) -> Metadata {
+    let text = format!(
+        "id = \"{slug}\"\nversion = \"{version}\"\ntitle = \"Titel von {slug}\"\nsummary = \"Ein Prozess\"\n\
+         keywords = [\"Straße\"]\nno_key_reason = \"nicht im LeiKa\"\nlevel = [\"kommunal\"]\nlicense = \"EUPL-1.2\"\n\
+         maintenance = \"internal\"\ncontact = \"prozesse@example.de\"\nplatform = {{ name = \"civento\" }}\n\
+         change = {{ kind = \"fachlich\", text = \"Fassung {version}\" }}\n"
+    );
+    Metadata::from_toml("process.toml", &text, Context::default()).unwrap().0
+}
