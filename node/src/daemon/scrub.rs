@@ -301,4 +301,4 @@ const fn pause(size: u64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -227,7 +227,8 @@ fn of_federation(raise: &mut Raise<'_>, f: &FederationStatus) {
         raise.put("artifact_quarantined", Error, "", text, next);
     }
     missing(raise, f);
-    for member in &f.members {
+    // Before the admission nobody lets this node in.
+    for member in f.members.iter().filter(|_| f.standing != Standing::Requested) {
         of_member(raise, member);
     }
     if f.standing == Standing::Former {
