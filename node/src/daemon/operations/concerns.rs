@@ -287,10 +287,10 @@ fn of_member(raise: &mut Raise<'_>, m: &MemberRow) {
             raised.since(Some(since.unwrap_or(started)));
         }
         Connection::Paused => {
-            drop(raise.put("peer_paused", Info, handle, format!("{handle} is paused here"), &resume).dated)
+            raise.put("peer_paused", Info, handle, format!("{handle} is paused here"), &resume);
         }
         Connection::Blocked => {
-            drop(raise.put("peer_blocked", Info, handle, format!("{handle} is blocked here"), &unblock).dated)
+            raise.put("peer_blocked", Info, handle, format!("{handle} is blocked here"), &unblock);
         }
     }
     if m.log == LogState::Forked && !m.own {

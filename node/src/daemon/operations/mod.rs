@@ -23,7 +23,7 @@ use bytes::Bytes;
 use super::node::Node;
 use crate::admin::api::*;
 use crate::admin::calls::with_operations;
-use crate::admin::{Answer, Code, Daemon, Download, Lines, Problem, Upload};
+use crate::admin::{Answer, Daemon, Download, Lines, Upload};
 use federation::*;
 use joining::*;
 use members::*;
