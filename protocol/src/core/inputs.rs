@@ -55,6 +55,7 @@ impl Parts<'_> {
             Input::Addresses(_) => *self.dirty = true,
             Input::Connected(peer) => {
                 self.peers.up(cx.now.mono_ms, peer);
+                self.outreach.connected(&peer);
                 self.replicate.offered(self.peers, &peer);
                 sync::poll(cx, self.peers, false);
                 self.recover(cx)?;

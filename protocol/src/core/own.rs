@@ -33,6 +33,9 @@ impl OwnLog {
         }
         let Some(charter) = cx.charter.clone() else { return Ok(false) };
         let row = state::log(cx.view, &cx.own.node.peer())?;
+        if row.as_ref().is_some_and(|row| row.orphan || row.end().is_some()) {
+            return Ok(false);
+        }
         let size = row.as_ref().map_or(0, LogRow::size);
         if size == 0 {
             let (Some(identity), Some(writer)) =
@@ -50,7 +53,7 @@ impl OwnLog {
             return Ok(true);
         }
         let Some(row) = row else { return Ok(false) };
-        if row.orphan || row.end().is_some() || row.charter >= charter.charter.version || row.judged < row.size() {
+        if row.charter >= charter.charter.version || row.judged < row.size() {
             return Ok(false);
         }
         let leaves = (row.charter + 1..=charter.charter.version).take(16).map(|v| charter_leaf(cx, v));

@@ -60,7 +60,6 @@ fn hostile_folders_are_refused_with_a_clear_reason() {
     std::fs::remove_file(empty.path.join("process.toml")).unwrap();
     std::fs::remove_file(empty.path.join("hinweise.txt")).unwrap();
     refuse(&empty, &["process.toml", "empty", "no file"]);
-    refuse(&Folder::new(root, "reserved").file(".verbund/provenance.json", b"{}"), &[".verbund"]);
     let unreadable = Folder::new(root, "unreadable").file("geheim.txt", b"x");
     std::fs::set_permissions(unreadable.path.join("geheim.txt"), std::fs::Permissions::from_mode(0)).unwrap();
     // Root reads everything; everyone else must be told which file it is.
@@ -82,6 +81,23 @@ fn hostile_folders_are_refused_with_a_clear_reason() {
 
     assert_eq!(federation["de-he"].federation("mitte")["known"], 0, "nothing of it was published");
     assert!(federation["de-he"].json("process ls")["processes"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_left_out_of_a_release_is_said() {
+    let federation = Federation::found(1);
+    let folder = Folder::new(federation.world.path(), "rest")
+        .file(".verbund/provenance.json", b"{}")
+        .file(".git/config", b"[core]")
+        .file("Thumbs.db", b"x")
+        .file("~$antrag.docx", b"x");
+    let said = federation["de-he"].command(["publish", folder.path.to_str().unwrap()]);
+    for name in [".verbund", ".git", "Thumbs.db", "~$antrag.docx"] {
+        assert!(said.stderr.contains(&format!("left out: {name}")), "{name}: {said}");
+    }
+    let view = federation["de-he"].json("process show de-he/rest");
+    let paths: Vec<_> = view["files"].as_array().unwrap().iter().map(|f| f["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["hinweise.txt", "process.toml"]);
 }
 
 #[test]

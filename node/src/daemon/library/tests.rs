@@ -303,6 +303,9 @@ async fn a_token_sees_what_the_member_may_have_and_nobody_else_what_is_not_publi
     let envelope = Envelope::parse(&envelope).unwrap();
     assert!(envelope.signed_by(&key(3).public()));
     assert_eq!(view.evidence["digest"], envelope.id().to_string());
+    let proof = house.library.provenance(&nobody, &open).await.unwrap().unwrap();
+    let proof: serde_json::Value = serde_json::from_slice(&proof).unwrap();
+    assert_eq!(proof["index"], view.evidence["index"]);
     house.end().await;
 }
 
@@ -356,6 +359,7 @@ async fn what_is_incomplete_lost_or_damaged_is_not_served() {
     assert_eq!(view.files.len(), 1, "its manifest is here, so its files are named");
     let file = house.library.open_file(&token, &absent, "formulare/antrag.xml").await;
     assert!(matches!(file, Err(LibraryError::NotAvailable(why)) if !why.is_empty()));
+    assert!(matches!(house.library.provenance(&token, &absent).await, Err(LibraryError::NotAvailable(_))));
 
     let content = vec![7_u8; 200_000];
     house.publish("hund", "1.0.0", Audience::Federation, &content, true).await;

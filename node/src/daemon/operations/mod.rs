@@ -37,10 +37,6 @@ use upkeep::*;
 /// The node as its admin socket sees it.
 pub struct Operations(pub Arc<Node>);
 
-fn wip() -> Problem {
-    Problem::new(Code::Unsupported, "not offered by this version")
-}
-
 macro_rules! daemon {
     ($($(#[$meta:meta])* $method:ident $name:ident $verb:ident $path:literal $role:ident [$($change:literal)?] $request:ty => $answer:ty;)*) => {
         impl Daemon for Operations {

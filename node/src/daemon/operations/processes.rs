@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use verbund_protocol::ids::{Blake3, Handle};
+use verbund_protocol::provenance::MakeError;
 use verbund_protocol::release::Manifest;
 use verbund_protocol::view::catalogue::{Catalogue, Filter, Listed, Name, Place, Reference, Target, Viewer, Witnesses};
 
 use super::super::node::{Named, Node, problem};
-use super::super::shelf::{self, Detail, ManifestError, Supply, supply};
+use super::super::shelf::{self, Detail, ManifestError, ProofError, Supply, supply};
 use super::federation::{count, no_charter};
 use crate::admin::api::*;
 use crate::admin::{Code, Download, Problem};
@@ -297,5 +298,14 @@ pub async fn file_get(node: &Arc<Node>, request: FileQuery) -> Result<Download, 
 pub async fn provenance_get(node: &Arc<Node>, request: ReleaseQuery) -> Result<Bytes, Problem> {
     let (named, detail) = find(node, request.federation, &request.release).await?;
     complete(node, &named, &detail).await?;
-    Err(super::wip())
+    let me = node.shared.member.node.peer();
+    let made = shelf::proof(&named.instance, &node.shared.blobs, me, &detail.listed.row).await;
+    made.map_err(|error| match &error {
+        ProofError::Manifest(error) => unreadable(&named, &detail.listed, error),
+        ProofError::Instance(_) => Problem::new(Code::Internal, error.to_string()).next("see the daemon's log"),
+        ProofError::Make(MakeError::NotYet { .. }) => {
+            Problem::new(Code::Incomplete, error.to_string()).next("repeat the command in a moment")
+        }
+        ProofError::Make(_) => Problem::new(Code::Internal, error.to_string()),
+    })
 }

@@ -263,7 +263,10 @@ fn a_forked_log_is_closed_by_the_proof_at_one_size_everywhere() {
             assert_eq!(w.happened(node, |e| e.code() == "log_forked"), 1, "seed {seed} node {node}");
             assert!(w.holds(node, &before));
         }
-        same_catalogue(&w, &[0, 1, 2]);
+        // Also the node whose log it is comes to the same, whichever of the two histories it wrote.
+        w.expect(120_000, "its own node too", |w| w.log(3, log).end() == Some(end) && w.log(3, log).size() >= end);
+        same_catalogue(&w, &[0, 1, 2, 3]);
+        assert_eq!(w.publish(3, &wish("3.0.0")).unwrap_err().code, "would_be_void");
         // The others go on.
         let next = w.publish(0, &wish("1.0.0")).unwrap();
         w.expect(60_000, "held", |w| (0..3).all(|n| w.holds(n, &next)));
