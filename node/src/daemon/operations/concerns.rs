@@ -41,6 +41,8 @@ pub struct Facts {
     pub valid_until: Option<String>,
     /// What is to be said of the HTTPS certificate, and whether it is over.
     pub certificate: Option<(String, bool)>,
+    /// Damaged files that lie in quarantine, and where.
+    pub quarantine: (usize, String),
     /// Journals.
     pub journals: Vec<Journal>,
     /// Own requests to join: federation, how far it is, whether it was refused.
@@ -135,6 +137,12 @@ fn node(raise: &mut Raise<'_>, status: &Status) {
     {
         let next = "sign a new version of the identity with the root key; nothing stops working until then";
         raise.put("identity_expiry", Warning, "", text, next);
+    }
+    // Also after the artifacts are back: a disk that gave back wrong bytes once does so again.
+    if let (kept @ 1.., folder) = &raise.facts.quarantine {
+        let text = format!("{kept} files of artifacts were damaged on disk and lie in quarantine ({folder})");
+        let next = "look after the disk, run `verbund store scrub`, then delete the files there; what is needed is fetched again by itself";
+        raise.put("quarantine_kept", Warning, "", text, next);
     }
     let disk = &status.disk;
     if disk.intake_stopped {

@@ -17,7 +17,7 @@ use super::concerns::{self, Facts};
 use super::federation::{count, log_state};
 use super::members::command;
 use super::missing;
-use super::survey::{Survey, survey};
+use super::survey::{QUARANTINE_MAX, Survey, survey};
 use crate::admin::api::*;
 use crate::admin::{Code, Problem};
 use crate::blobs::IN_FLIGHT_MAX_BYTES;
@@ -58,7 +58,9 @@ pub async fn status(node: &Arc<Node>, request: Scope) -> Result<Status, Problem>
         journal,
         problems: Vec::new(),
     };
-    let facts = facts(node, &named, &surveys);
+    let mut facts = facts(node, &named, &surveys);
+    let kept = node.shared.blobs.quarantined(QUARANTINE_MAX).await.map_or(0, |all| all.len());
+    facts.quarantine = (kept, node.data_dir.join("artifacts").join("quarantine").display().to_string());
     let raised = concerns::all(&status, &facts);
     status.problems = node.register.settle(raised, request.federation.is_none(), status.node.now);
     for federation in &mut status.federations {
@@ -99,6 +101,7 @@ fn facts(node: &Node, named: &[Named], surveys: &[Survey]) -> Facts {
         started: node.started,
         now: Moment::from_unix_ms(now().wall_ms),
         root_key: root,
+        quarantine: Default::default(),
         valid_until: member.identity.valid_until.clone(),
         certificate: node.certificate.get().and_then(|live| {
             let validity = live.validity();

@@ -26,7 +26,7 @@ use crate::net;
 /// Missing releases that one answer names: more would not fit it.
 pub const LISTED_MAX: usize = 10_000;
 /// Quarantined files that are looked at.
-const QUARANTINE_MAX: usize = 10_000;
+pub const QUARANTINE_MAX: usize = 10_000;
 
 /// Who this node is.
 #[derive(Debug, Clone)]

@@ -83,6 +83,7 @@ fn each_worry_has_its_code() {
     check(&|_, f| f.certificate = Some(("ends in 3 days".into(), false)), "certificate_expiry", Warning);
     check(&|_, f| f.certificate = Some(("ended".into(), true)), "certificate_expiry", Error);
     check(&|_, f| f.valid_until = Some("1970-01-02".into()), "identity_expiry", Warning);
+    check(&|_, f| f.quarantine = (1, "artifacts/quarantine".into()), "quarantine_kept", Warning);
     check(&|s, _| s.disk.intake_stopped = true, "disk_floor", Error);
     check(&|s, _| s.disk.free_bytes = 3 << 29, "disk_low", Warning);
     check(&|s, _| s.federations[0].quarantined = 1, "artifact_quarantined", Error);
