@@ -72,7 +72,9 @@ impl NodeLibrary {
         &self,
         reader: &Reader,
         slug: &Slug,
-        look: impl FnOnce(&Catalogue<'_>, &StoreView, &Viewer) -> Result<Result<T, LibraryError>, RowsError> + Send + 'static,
+        look: impl FnOnce(&Catalogue<'_>, &StoreView, &Viewer) -> Result<Result<T, LibraryError>, RowsError>
+        + Send
+        + 'static,
     ) -> Result<(Named, T), LibraryError> {
         let named = self.federation(slug).await?;
         let member = match reader {
@@ -272,10 +274,7 @@ impl Library for NodeLibrary {
         Box::pin(self.release_view(reader, release))
     }
     fn provenance<'a>(&'a self, reader: &'a Reader, release: &'a ReleaseRef) -> Answer<'a, Option<Bytes>> {
-        Box::pin(async move {
-            self.detail(reader, release).await?;
-            Ok(None)
-        })
+        Box::pin(self.proof(reader, release))
     }
     fn open_file<'a>(&'a self, reader: &'a Reader, release: &'a ReleaseRef, path: &'a str) -> Answer<'a, FileHandle> {
         Box::pin(self.file(reader, release, path))

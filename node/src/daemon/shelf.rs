@@ -6,15 +6,18 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use verbund_protocol::core::View as _;
 use verbund_protocol::envelope::Envelope;
 use verbund_protocol::ids::{Blake3, Handle, PeerId};
 use verbund_protocol::limits::MANIFEST_MAX_BYTES;
+use verbund_protocol::provenance::{self, MakeError, Pulled};
 use verbund_protocol::release::{Manifest, Release};
 use verbund_protocol::view::catalogue::{Catalogue, Listed, Witnesses};
 use verbund_protocol::view::rows::RowsError;
 use verbund_protocol::view::state::ReleaseRow;
 
+use super::clock::now;
 use super::instance::{Instance, InstanceError};
 use super::view::StoreView;
 use crate::blobs::{BlobStore, ReadError};
@@ -65,6 +68,33 @@ impl Manifests {
         kept.push_front(found);
         Some(manifest)
     }
+}
+
+/// Why there is no offline proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The manifest.
+    #[error("{0}")]
+    Manifest(#[from] ManifestError),
+    /// What it is made of.
+    #[error("{0}")]
+    Make(#[from] MakeError),
+    /// The federation.
+    #[error("{0}")]
+    Instance(#[from] InstanceError),
+}
+
+/// The offline proof of a release whose manifest is here, served by the node `me`.
+///
+/// # Errors
+/// [`ProofError`]; [`MakeError::NotYet`] passes by itself.
+pub async fn proof(instance: &Instance, blobs: &BlobStore, me: PeerId, row: &ReleaseRow) -> Result<Bytes, ProofError> {
+    let manifest = blobs.read(&row.manifest, MANIFEST_MAX_BYTES).await.map_err(ManifestError::Read)?;
+    let (log, index, now_s) = (row.log, row.index, now().wall_s());
+    let made = instance.settled(move |view, charters| {
+        Ok(provenance::make(view, charters, &Pulled { log, index, manifest: &manifest, now_s, served_by: me }))
+    });
+    Ok(made.await??.into())
 }
 
 /// Looks into a federation's catalogue; `None` while its charter is not known.
@@ -149,6 +179,9 @@ pub struct Lacking {
     pub never: bool,
 }
 
+/// Nodes that hold a release; why it is missing here, and whether that is for good.
+type Answer = (Vec<PeerId>, Option<(String, bool)>);
+
 /// Asks the core about releases; the answers are in the order of `releases`.
 ///
 /// # Errors
@@ -173,7 +206,8 @@ pub async fn supply(instance: &Instance, me: PeerId, releases: &[&Listed]) -> Re
         let charter = charter.as_ref()?;
         charter.charter.member(&charter.member_of(node)?).map(|member| member.handle.clone())
     };
-    let one = |(listed, (holders, report)): (&&Listed, (Vec<PeerId>, Option<(String, bool)>))| {
+    let one = |(listed, answer): (&&Listed, Answer)| {
+        let (holders, report) = answer;
         let mut held_by: Vec<_> = holders.iter().filter_map(handle).collect();
         held_by.sort();
         held_by.dedup();

@@ -1,14 +1,16 @@
-//! Files of complete releases, range by range.
+//! Files of complete releases, range by range, and their offline proof.
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use verbund_protocol::core::Input;
+use verbund_protocol::provenance::MakeError;
 
 use super::NodeLibrary;
 use crate::blobs::{ReadError, Reader as BlobReader};
 use crate::daemon::node::Named;
-use crate::daemon::shelf::ManifestError;
+use crate::daemon::shelf::{self, Detail, ManifestError, ProofError};
 use crate::http::library::{ByteStream, FileHandle, LibraryError, RangeReader, ReleaseRef};
 use crate::http::tokens::Reader;
 
@@ -45,13 +47,36 @@ fn failed(named: &Named, error: &ManifestError) -> LibraryError {
 }
 
 impl NodeLibrary {
-    /// One file of a release that is complete here.
-    pub(super) async fn file(&self, reader: &Reader, release: &ReleaseRef, path: &str) -> Result<FileHandle, LibraryError> {
+    /// A release that is complete here.
+    async fn complete(&self, reader: &Reader, release: &ReleaseRef) -> Result<(Named, Detail), LibraryError> {
         let (named, detail) = self.detail(reader, release).await?;
-        if !detail.listed.held {
-            let supply = self.supply(&named, &detail.listed).await?;
-            return Err(LibraryError::NotAvailable(supply.lacking.map_or_else(String::new, |lacking| lacking.why)));
+        if detail.listed.held {
+            return Ok((named, detail));
         }
+        let supply = self.supply(&named, &detail.listed).await?;
+        Err(LibraryError::NotAvailable(supply.lacking.map_or_else(String::new, |lacking| lacking.why)))
+    }
+
+    /// The offline proof of a release that is complete here; none while no checkpoint covers it.
+    pub(super) async fn proof(&self, reader: &Reader, release: &ReleaseRef) -> Result<Option<Bytes>, LibraryError> {
+        let (named, detail) = self.complete(reader, release).await?;
+        let me = self.shared.member.node.peer();
+        match shelf::proof(&named.instance, &self.shared.blobs, me, &detail.listed.row).await {
+            Ok(proof) => Ok(Some(proof)),
+            Err(ProofError::Make(MakeError::NotYet { .. })) => Ok(None),
+            Err(ProofError::Manifest(error)) => Err(failed(&named, &error)),
+            Err(error) => Err(LibraryError::Internal(error.to_string())),
+        }
+    }
+
+    /// One file of a release that is complete here.
+    pub(super) async fn file(
+        &self,
+        reader: &Reader,
+        release: &ReleaseRef,
+        path: &str,
+    ) -> Result<FileHandle, LibraryError> {
+        let (named, detail) = self.complete(reader, release).await?;
         let blobs = &self.shared.blobs;
         let manifest = self.manifests.get(blobs, &detail.listed.row).await.map_err(|e| failed(&named, &e))?;
         let file = manifest.file(path).ok_or(LibraryError::NotFound)?;

@@ -94,8 +94,7 @@ impl House {
             identity: identity.id(),
             writer: writer.id(),
         };
-        let founder =
-            Founder { identities: &[identity], writer: &writer, approver: &[&key(2)], node: &key(4) };
+        let founder = Founder { identities: &[identity], writer: &writer, approver: &[&key(2)], node: &key(4) };
         let (bundle, certified) = found(&Charter::genesis(rules, listing, 1_767_225_600, None), &founder).unwrap();
         let blobs = Options { floor_bytes: 0, ..Options::default() };
         let blobs = BlobStore::open(&dir.path().join("artifacts"), blobs).unwrap();
@@ -146,7 +145,11 @@ impl House {
     }
 
     /// Waits for an event.
-    async fn event(&self, events: &mut tokio::sync::broadcast::Receiver<crate::daemon::events::Told>, fits: impl Fn(&EventKind) -> bool) {
+    async fn event(
+        &self,
+        events: &mut tokio::sync::broadcast::Receiver<crate::daemon::events::Told>,
+        fits: impl Fn(&EventKind) -> bool,
+    ) {
         let wait = async { while !events.recv().await.unwrap().kind.as_ref().is_some_and(&fits) {} };
         tokio::time::timeout(WAIT, wait).await.unwrap();
     }
@@ -167,8 +170,13 @@ impl House {
         };
         let manifest = Manifest::new(vec![entry]).unwrap();
         let federation = self.instance.federation;
-        let draft =
-            Draft { federation, member: self.member.id, time_s: 1_767_290_000, metadata: &metadata, manifest: &manifest };
+        let draft = Draft {
+            federation,
+            member: self.member.id,
+            time_s: 1_767_290_000,
+            metadata: &metadata,
+            manifest: &manifest,
+        };
         let prepared = draft.prepare().unwrap();
         self.blobs.import_bytes(prepared.manifest).await.unwrap();
         let mut events = self.instance.follow();
@@ -203,7 +211,12 @@ impl House {
         found.items.iter().map(|i| format!("{}/{}@{}", i.member, i.slug, i.version)).collect()
     }
 
-    async fn bytes(&self, reader: &Reader, release: &ReleaseRef, range: std::ops::Range<u64>) -> std::io::Result<Vec<u8>> {
+    async fn bytes(
+        &self,
+        reader: &Reader,
+        release: &ReleaseRef,
+        range: std::ops::Range<u64>,
+    ) -> std::io::Result<Vec<u8>> {
         let file = self.library.open_file(reader, release, "formulare/antrag.xml").await.unwrap();
         let chunks: Vec<Bytes> = file.reader.read(range).try_collect().await?;
         Ok(chunks.concat())
@@ -279,13 +292,20 @@ async fn a_token_sees_what_the_member_may_have_and_nobody_else_what_is_not_publi
     assert_eq!(view.metadata["title"], "Titel von offen");
     assert_eq!(view.statements, serde_json::Value::Null);
     assert_eq!(view.evidence["held_by"], serde_json::json!(["de-he"]));
-    assert_eq!((&view.evidence["needed"], &view.evidence["of"], &view.evidence["witnessed"]), (&0.into(), &0.into(), &false.into()));
+    assert_eq!(
+        (&view.evidence["needed"], &view.evidence["of"], &view.evidence["witnessed"]),
+        (&0.into(), &0.into(), &false.into())
+    );
     // What is shown as evidence is what was signed.
     use base64::Engine as _;
-    let envelope = base64::engine::general_purpose::STANDARD.decode(view.evidence["envelope"].as_str().unwrap()).unwrap();
+    let envelope =
+        base64::engine::general_purpose::STANDARD.decode(view.evidence["envelope"].as_str().unwrap()).unwrap();
     let envelope = Envelope::parse(&envelope).unwrap();
     assert!(envelope.signed_by(&key(3).public()));
     assert_eq!(view.evidence["digest"], envelope.id().to_string());
+    let proof = house.library.provenance(&nobody, &open).await.unwrap().unwrap();
+    let proof: serde_json::Value = serde_json::from_slice(&proof).unwrap();
+    assert_eq!(proof["index"], view.evidence["index"]);
     house.end().await;
 }
 
@@ -306,7 +326,9 @@ async fn a_withdrawn_release_can_be_read_by_its_version_unless_it_is_erased() {
     assert_eq!(recalled.unavailable, None);
     assert_eq!(house.bytes(&token, &release("hund", "1.1.0"), 0..7).await.unwrap(), b"<zwei/>");
     let erased = release("hund", "1.2.0");
-    assert!(matches!(house.library.release(&token, &erased).await, Err(LibraryError::Erased(why)) if why == "rechnet falsch"));
+    assert!(
+        matches!(house.library.release(&token, &erased).await, Err(LibraryError::Erased(why)) if why == "rechnet falsch")
+    );
     assert!(matches!(house.library.provenance(&token, &erased).await, Err(LibraryError::Erased(_))));
     let file = house.library.open_file(&token, &erased, "formulare/antrag.xml").await;
     assert!(matches!(file, Err(LibraryError::Erased(_))));
@@ -337,6 +359,7 @@ async fn what_is_incomplete_lost_or_damaged_is_not_served() {
     assert_eq!(view.files.len(), 1, "its manifest is here, so its files are named");
     let file = house.library.open_file(&token, &absent, "formulare/antrag.xml").await;
     assert!(matches!(file, Err(LibraryError::NotAvailable(why)) if !why.is_empty()));
+    assert!(matches!(house.library.provenance(&token, &absent).await, Err(LibraryError::NotAvailable(_))));
 
     let content = vec![7_u8; 200_000];
     house.publish("hund", "1.0.0", Audience::Federation, &content, true).await;
@@ -396,7 +419,8 @@ async fn foreign_positions_and_unknown_federations_are_refused() {
         let found = house.library.versions(&token, &process("hund"), page()).await;
         assert!(matches!(found, Err(LibraryError::BadPosition)), "{position:?}");
     }
-    let elsewhere = house.library.search(&token, &"anders".parse().unwrap(), None, PageRequest { after: None, limit: 9 }).await;
+    let elsewhere =
+        house.library.search(&token, &"anders".parse().unwrap(), None, PageRequest { after: None, limit: 9 }).await;
     assert!(matches!(elsewhere, Err(LibraryError::NotFound)));
     let all = house.library.federations(&token).await.unwrap();
     assert_eq!(all.iter().map(|f| f.slug.as_str()).collect::<Vec<_>>(), ["mitte"]);

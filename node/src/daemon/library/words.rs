@@ -39,9 +39,10 @@ pub(super) fn statements(listed: &Listed) -> Value {
             "reason": w.reason, "severity": w.severity, "successor": w.successor, "erase": w.erase, "at": moment(w.time_s),
         })
     });
-    let deprecated = effect.deprecated.as_ref().map(|d| {
-        json!({ "reason": d.reason, "ends": d.ends, "successor": d.successor, "at": moment(d.time_s) })
-    });
+    let deprecated = effect
+        .deprecated
+        .as_ref()
+        .map(|d| json!({ "reason": d.reason, "ends": d.ends, "successor": d.successor, "at": moment(d.time_s) }));
     if withdrawn.is_none() && deprecated.is_none() && effect.corrections.is_empty() {
         return Value::Null;
     }

@@ -32,14 +32,10 @@ use upkeep::*;
 use super::node::Node;
 use crate::admin::api::*;
 use crate::admin::calls::with_operations;
-use crate::admin::{Answer, Code, Daemon, Download, Lines, Problem, Upload};
+use crate::admin::{Answer, Daemon, Download, Lines, Problem, Upload};
 
 /// The node as its admin socket sees it.
 pub struct Operations(pub Arc<Node>);
-
-fn wip() -> Problem {
-    Problem::new(Code::Unsupported, "not offered by this version")
-}
 
 macro_rules! daemon {
     ($($(#[$meta:meta])* $method:ident $name:ident $verb:ident $path:literal $role:ident [$($change:literal)?] $request:ty => $answer:ty;)*) => {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use verbund_protocol::ids::{Blake3, Handle};
+use verbund_protocol::provenance::MakeError;
 use verbund_protocol::release::Manifest;
 use verbund_protocol::view::catalogue::{Catalogue, Filter, Listed, Name, Place, Reference, Target, Viewer, Witnesses};
 
 use super::super::node::{Named, Node, problem};
-use super::super::shelf::{self, Detail, ManifestError, Supply, supply};
+use super::super::shelf::{self, Detail, ManifestError, ProofError, Supply, supply};
 use super::federation::{count, no_charter};
 use crate::admin::api::*;
 use crate::admin::{Code, Download, Problem};
@@ -33,7 +34,10 @@ struct Line {
 }
 
 impl Line {
-    fn read(catalogue: &Catalogue<'_>, listed: Listed) -> Result<Option<Self>, verbund_protocol::view::rows::RowsError> {
+    fn read(
+        catalogue: &Catalogue<'_>,
+        listed: Listed,
+    ) -> Result<Option<Self>, verbund_protocol::view::rows::RowsError> {
         let Some(owner) = catalogue.owners().get(&listed.row.member) else { return Ok(None) };
         let (owner, owner_name) = (owner.handle.clone(), owner.name.clone());
         let (process, witnesses) = (catalogue.process_name(&listed.row), catalogue.witnesses(&listed.row)?);
@@ -82,7 +86,8 @@ pub async fn process_list(node: &Arc<Node>, request: ProcessListRequest) -> Resu
     let bad = |text: String| Problem::new(Code::BadRequest, text);
     let limit = request.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX) as usize;
     let after = request.after.map(|after| after.parse::<Place>()).transpose();
-    let after = after.map_err(|_| bad("`after` is not a place of this list".into()).next("pass on `next` of the page before"))?;
+    let after = after
+        .map_err(|_| bad("`after` is not a place of this list".into()).next("pass on `next` of the page before"))?;
     let member = request.member.map(|member| member.parse::<Name>()).transpose().map_err(|e| bad(e.to_string()))?;
     let (text, withdrawn) = (request.text.filter(|text| !text.is_empty()), request.withdrawn);
     let read = shelf::catalogue(&named.instance, move |catalogue, _| {
@@ -93,12 +98,14 @@ pub async fn process_list(node: &Arc<Node>, request: ProcessListRequest) -> Resu
         };
         let filter = Filter { text, owner, withdrawn };
         let page = catalogue.processes(&filter, &Viewer::Operator, after.as_ref(), limit)?;
-        let lines = page.items.into_iter().map(|listed| Line::read(catalogue, listed)).collect::<Result<Vec<_>, _>>()?;
+        let lines =
+            page.items.into_iter().map(|listed| Line::read(catalogue, listed)).collect::<Result<Vec<_>, _>>()?;
         Ok(Ok((lines.into_iter().flatten().collect::<Vec<_>>(), page.next)))
     });
     let read = read.await.map_err(problem)?.ok_or_else(|| no_charter(&named))?;
     let (lines, next) = read.map_err(|name| {
-        Problem::new(Code::NotFound, format!("no member {name} in this federation")).next("`verbund member ls` lists them")
+        Problem::new(Code::NotFound, format!("no member {name} in this federation"))
+            .next("`verbund member ls` lists them")
     })?;
     let listed: Vec<_> = lines.iter().map(|line| &line.listed).collect();
     let supplies = supply(&named.instance, node.shared.member.node.peer(), &listed).await.map_err(problem)?;
@@ -133,7 +140,8 @@ async fn find(node: &Arc<Node>, federation: Option<String>, text: &str) -> Resul
     });
     let found = found.await.map_err(problem)?.ok_or_else(|| no_charter(&named))?;
     let detail = found.map_err(|why| {
-        Problem::new(Code::NotFound, why.to_string()).next("`verbund process ls` and `process versions` show what there is")
+        Problem::new(Code::NotFound, why.to_string())
+            .next("`verbund process ls` and `process versions` show what there is")
     })?;
     Ok((named, detail))
 }
@@ -149,7 +157,10 @@ async fn supply_of(node: &Node, named: &Named, listed: &Listed) -> Result<Supply
 pub async fn process_versions(node: &Arc<Node>, request: ProcessRequest) -> Result<VersionList, Problem> {
     let (named, target) = read(node, request.federation, &request.process).await?;
     let Target::Process { owner, slug, .. } = target else {
-        return Err(Problem::new(Code::BadReference, "a process is named OWNER/PROCESS, such as de-he/hundesteuer-anmeldung"));
+        return Err(Problem::new(
+            Code::BadReference,
+            "a process is named OWNER/PROCESS, such as de-he/hundesteuer-anmeldung",
+        ));
     };
     let unknown = format!("there is no process {owner}/{slug} in {}", named.name);
     let found = shelf::catalogue(&named.instance, move |catalogue, view| {
@@ -249,7 +260,9 @@ fn unreadable(named: &Named, listed: &Listed, error: &ManifestError) -> Problem 
             Problem::new(Code::VerificationFailed, error.to_string()).next(again)
         }
         ManifestError::Read(_) => Problem::new(Code::Internal, error.to_string()).next("see the daemon's log"),
-        ManifestError::Malformed(_) => Problem::new(Code::VerificationFailed, error.to_string()).next("ask its publisher"),
+        ManifestError::Malformed(_) => {
+            Problem::new(Code::VerificationFailed, error.to_string()).next("ask its publisher")
+        }
     }
 }
 
@@ -285,5 +298,14 @@ pub async fn file_get(node: &Arc<Node>, request: FileQuery) -> Result<Download, 
 pub async fn provenance_get(node: &Arc<Node>, request: ReleaseQuery) -> Result<Bytes, Problem> {
     let (named, detail) = find(node, request.federation, &request.release).await?;
     complete(node, &named, &detail).await?;
-    Err(super::wip())
+    let me = node.shared.member.node.peer();
+    let made = shelf::proof(&named.instance, &node.shared.blobs, me, &detail.listed.row).await;
+    made.map_err(|error| match &error {
+        ProofError::Manifest(error) => unreadable(&named, &detail.listed, error),
+        ProofError::Instance(_) => Problem::new(Code::Internal, error.to_string()).next("see the daemon's log"),
+        ProofError::Make(MakeError::NotYet { .. }) => {
+            Problem::new(Code::Incomplete, error.to_string()).next("repeat the command in a moment")
+        }
+        ProofError::Make(_) => Problem::new(Code::Internal, error.to_string()),
+    })
 }
