@@ -87,7 +87,8 @@ impl Events {
     pub fn tell(&self, code: &str, severity: Severity, text: String, details: Map<String, Value>) {
         warn!(code, "{text}");
         let (at, code) = (Moment::now(), code.to_owned());
-        let shown = Shown { number: 0, at, code, severity, text, federation: None, member: None, release: None, details };
+        let shown =
+            Shown { number: 0, at, code, severity, text, federation: None, member: None, release: None, details };
         self.keep(Told { federation: None, kind: None, shown });
     }
 
@@ -142,7 +143,12 @@ fn words(charter: Option<&Certified>, rows: &dyn Rows, kind: &EventKind) -> Word
         EventKind::Cosigned { log, size, by } => {
             put("size", json!(size));
             put("by", json!(name(by)));
-            (Severity::Info, format!("{} witnessed the log of {} up to {size}", name(by), name(log)), member_of(log), None)
+            (
+                Severity::Info,
+                format!("{} witnessed the log of {} up to {size}", name(by), name(log)),
+                member_of(log),
+                None,
+            )
         }
         EventKind::HoldingsChanged { peer } => {
             (Severity::Info, format!("{} said what it holds", name(peer)), member_of(peer), None)
@@ -171,10 +177,17 @@ fn words(charter: Option<&Certified>, rows: &dyn Rows, kind: &EventKind) -> Word
         }
         EventKind::RequestLodged { handle, member } => {
             put("member", json!(member));
-            (Severity::Info, format!("{handle} asks to join; see `verbund member requests`"), Some(handle.clone()), None)
+            (
+                Severity::Info,
+                format!("{handle} asks to join; see `verbund member requests`"),
+                Some(handle.clone()),
+                None,
+            )
         }
         EventKind::JoinProgressed { text } => (Severity::Info, text.clone(), None, None),
-        EventKind::Recovered => (Severity::Info, "the members have told what this node signed before; it signs again".into(), None, None),
+        EventKind::Recovered => {
+            (Severity::Info, "the members have told what this node signed before; it signs again".into(), None, None)
+        }
         EventKind::Refused { peer, reason, text } => {
             put("reason", json!(reason));
             put("peer", json!(peer));

@@ -86,7 +86,10 @@ impl Fetcher {
         match self.blobs.size(&order.hash) {
             None => return Err(CoreError::Refused("not held here".into())),
             Some(size) if size != order.size => {
-                return Err(CoreError::Refused(format!("the manifest is wrong: it says {} bytes, the artifact has {size}", order.size)));
+                return Err(CoreError::Refused(format!(
+                    "the manifest is wrong: it says {} bytes, the artifact has {size}",
+                    order.size
+                )));
             }
             Some(_) => {}
         }

@@ -116,9 +116,9 @@ fn write_identity(founding: &Founding<'_>, path: &Path) -> Result<MemberId, Fail
             nodes: vec![keys.node.public()],
         },
     };
-    let envelope = identity.seal(&[&keys.root]).map_err(|e| {
-        Failure::failed(format!("the identity cannot be made: {e}")).next("check --name and --handle")
-    })?;
+    let envelope = identity
+        .seal(&[&keys.root])
+        .map_err(|e| Failure::failed(format!("the identity cannot be made: {e}")).next("check --name and --handle"))?;
     let io = |e: std::io::Error| Failure::io(format!("cannot write {}", path.display()), &e);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(io)?;
@@ -143,8 +143,22 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// The state's two digits of the Amtlicher Gemeindeschlüssel, for the handles of German states (ISO 3166-2).
 fn ags(handle: &Handle) -> Option<String> {
     let states = [
-        ("sh", "01"), ("hh", "02"), ("ni", "03"), ("hb", "04"), ("nw", "05"), ("he", "06"), ("rp", "07"), ("bw", "08"),
-        ("by", "09"), ("sl", "10"), ("be", "11"), ("bb", "12"), ("mv", "13"), ("sn", "14"), ("st", "15"), ("th", "16"),
+        ("sh", "01"),
+        ("hh", "02"),
+        ("ni", "03"),
+        ("hb", "04"),
+        ("nw", "05"),
+        ("he", "06"),
+        ("rp", "07"),
+        ("bw", "08"),
+        ("by", "09"),
+        ("sl", "10"),
+        ("be", "11"),
+        ("bb", "12"),
+        ("mv", "13"),
+        ("sn", "14"),
+        ("st", "15"),
+        ("th", "16"),
     ];
     let state = handle.as_str().strip_prefix("de-")?;
     states.iter().find(|(name, _)| *name == state).map(|(_, key)| (*key).to_owned())

@@ -72,7 +72,8 @@ impl Host for Program {
             return Err(std::iter::once(format!("{}: {}", step.name.as_str(), step.text)).chain(next).collect());
         }
         let Some(release) = report.release else { return Err(vec!["the proof names no release".to_owned()]) };
-        let said = report.statements.iter().map(|said| format!("known when it was pulled: {}: {}", said.kind, said.reason));
+        let said =
+            report.statements.iter().map(|said| format!("known when it was pulled: {}: {}", said.kind, said.reason));
         let witnessed = report.witnessed.as_ref();
         Ok(Verdict {
             anchored: report.anchored,

@@ -141,7 +141,8 @@ impl Instance {
         net_config.drop_gossip = !config.gossip.enabled;
         let (net, net_events, streams) = net::start(&net_config)?;
         let notes: Vec<PeerNote> = state::list(&*view, Table::Peers, b"", usize::MAX)?;
-        let marked = |by: fn(&PeerNote) -> bool| notes.iter().filter(|n| by(n)).map(|n| n.peer).collect::<BTreeSet<PeerId>>();
+        let marked =
+            |by: fn(&PeerNote) -> bool| notes.iter().filter(|n| by(n)).map(|n| n.peer).collect::<BTreeSet<PeerId>>();
         net.set_blocked(marked(|n| n.blocked));
         net.set_paused(marked(|n| n.paused));
         let (letters, mailbox) = mpsc::channel(MAILBOX);

@@ -74,7 +74,8 @@ impl LocalStore {
         let from = since.map_or(0, Moment::unix_ms).to_be_bytes();
         let rows = self.0.reader().scan(Table::Audit, b"", &from, usize::MAX).map_err(|e| e.to_string())?;
         let newest = rows.iter().rev().take(limit).rev();
-        let read = |value: &[u8]| state::decode::<Audit>(value).ok().and_then(|a| serde_json::from_str(&a.outcome).ok());
+        let read =
+            |value: &[u8]| state::decode::<Audit>(value).ok().and_then(|a| serde_json::from_str(&a.outcome).ok());
         Ok(newest.filter_map(|(_, value)| read(value)).collect())
     }
 }

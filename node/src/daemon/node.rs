@@ -109,7 +109,8 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
     .await?;
     let (blobs, damage) = open_blobs(&data_dir, &config).await?;
     let (failed, mut failures) = mpsc::channel(4);
-    let shared = Shared { member, blobs, events: Events::default(), config: config.clone(), stop: stop.clone(), failed };
+    let shared =
+        Shared { member, blobs, events: Events::default(), config: config.clone(), stop: stop.clone(), failed };
     let node = Arc::new(Node {
         admin: config.socket(&data_dir),
         manifests: Arc::default(),
@@ -121,11 +122,11 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
         local,
         started: Moment::now(),
         https: Mutex::default(),
-        hashed: Mutex::default(),
         certificate: OnceLock::new(),
         scrub: Scrubber::default(),
         register: Register::default(),
         noting: tokio::sync::Mutex::default(),
+        hashed: Mutex::default(),
         instances: RwLock::default(),
     });
     let served = node.clone().serve(&config, damage, ready, &mut failures).await;
@@ -312,10 +313,16 @@ impl Node {
     /// Tells every federation that an artifact is gone.
     async fn damaged(&self, event: BlobEvent) {
         let (hash, text) = match &event {
-            BlobEvent::Quarantined { hash, offset, path, .. } => {
-                (*hash, format!("{hash} was damaged on disk at byte {offset}; it was moved to {} and is fetched again", path.display()))
+            BlobEvent::Quarantined { hash, offset, path, .. } => (
+                *hash,
+                format!(
+                    "{hash} was damaged on disk at byte {offset}; it was moved to {} and is fetched again",
+                    path.display()
+                ),
+            ),
+            BlobEvent::Vanished { hash } => {
+                (*hash, format!("the file of {hash} was removed by somebody; it is fetched again"))
             }
-            BlobEvent::Vanished { hash } => (*hash, format!("the file of {hash} was removed by somebody; it is fetched again")),
             BlobEvent::Rebuilt { hash } => {
                 info!(artifact = %hash, "hashes of an artifact were made again from its bytes, which are in order");
                 return;
@@ -365,14 +372,21 @@ impl Node {
                 [only] => Ok(only.clone()),
                 [] => Err(Problem::new(Code::NotFound, "this node is in no federation yet")
                     .next("`verbund federation create NAME` founds one, `verbund peer add TICKET` joins one")),
-                _ => Err(Problem::new(Code::FederationRequired, format!("this node is in several federations: {list}"))
-                    .next("name one with --federation")),
+                _ => {
+                    Err(Problem::new(Code::FederationRequired, format!("this node is in several federations: {list}"))
+                        .next("name one with --federation"))
+                }
             };
         };
-        let fits = |n: &&Named| n.slug == wanted || n.instance.federation.to_string() == wanted || n.instance.federation.to_hex() == wanted;
+        let fits = |n: &&Named| {
+            n.slug == wanted || n.instance.federation.to_string() == wanted || n.instance.federation.to_hex() == wanted
+        };
         all.iter().find(fits).cloned().ok_or_else(|| {
-            Problem::new(Code::NotFound, format!("no federation {wanted:?} on this node"))
-                .next(if list.is_empty() { "it is in none yet".to_owned() } else { format!("there are: {list}") })
+            Problem::new(Code::NotFound, format!("no federation {wanted:?} on this node")).next(if list.is_empty() {
+                "it is in none yet".to_owned()
+            } else {
+                format!("there are: {list}")
+            })
         })
     }
 

@@ -177,7 +177,9 @@ fn wanted(rows: &dyn Rows) -> Result<(BTreeSet<Blake3>, Vec<Blake3>), RowsError>
     let mut alive: BTreeMap<Place, bool> = BTreeMap::new();
     let mut held = BTreeSet::new();
     pages(rows, Table::Artifacts, b"", |row_key, _| {
-        let (Some((hash, _)), Some(place)) = (row_key.split_first_chunk::<32>(), place_of(row_key)) else { return Ok(()) };
+        let (Some((hash, _)), Some(place)) = (row_key.split_first_chunk::<32>(), place_of(row_key)) else {
+            return Ok(());
+        };
         let lives = match alive.get(&place) {
             Some(lives) => *lives,
             None => {
@@ -299,4 +301,4 @@ const fn pause(size: u64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -271,3 +271,15 @@ impl Charter {
         texts.into_iter().collect::<Result<(), _>>().map_err(|e| RuleError::Content(e.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::CHARTER_TYPE;
+    use crate::envelope::Envelope;
+
+    #[test]
+    fn the_longest_charter_fits_a_leaf() {
+        Envelope::sign(CHARTER_TYPE, vec![b' '; CHARTER_MAX_BYTES], []).unwrap();
+    }
+}

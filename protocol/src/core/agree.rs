@@ -68,10 +68,7 @@ pub fn eligible_changes(cx: &Cx<'_>) -> Result<Vec<(Change, Vec<Vec<u8>>)>, Rows
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn approved(
-    cx: &Cx<'_>,
-    charter: &Certified,
-) -> Result<BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>>, RowsError> {
+pub fn approved(cx: &Cx<'_>, charter: &Certified) -> Result<BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>>, RowsError> {
     approved_rows(cx.view, charter)
 }
 
@@ -116,7 +113,8 @@ pub fn take_approval(cx: &mut Cx<'_>, envelope: &Envelope) -> Result<bool, Resul
     if cx.view.get(Table::Documents, &row).map_err(Err)?.is_some() {
         return Ok(false);
     }
-    let held = cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX).map_err(Err)?;
+    let held =
+        cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX).map_err(Err)?;
     if held.len() >= APPROVALS_PER_MEMBER_MAX {
         let by = |bytes: &[u8]| Envelope::parse(bytes).ok().and_then(|e| Approval::open(&e).ok()).map(|a| a.member);
         let own = held.iter().filter(|(_, bytes)| by(bytes) == Some(approval.member)).count();
@@ -151,7 +149,10 @@ pub fn approve(cx: &mut Cx<'_>, change: Change) -> Result<(usize, usize), Result
     let keys: Vec<_> = cx.own.approvers.iter().collect();
     let envelope = approval.seal(&keys).map_err(|e| problem("bad_change", &e.to_string()))?;
     if identity.is_none_or(|i| !i.identity.roles.approver.signed(&envelope)) {
-        return Err(problem("no_approver_key", "the approver keys on this node do not reach the threshold; sign on the machine that has them"));
+        return Err(problem(
+            "no_approver_key",
+            "the approver keys on this node do not reach the threshold; sign on the machine that has them",
+        ));
     }
     let mut by = approved(cx, &charter).map_err(Err)?.remove(&change).unwrap_or_default();
     by.insert(cx.own.member, Vec::new());

@@ -177,7 +177,9 @@ impl FetchError {
     /// The reason in words.
     pub fn text(&self) -> &str {
         match self {
-            Self::Refused(text) | Self::Fault(text) | Self::Connection(text) | Self::Local(text) | Self::Full(text) => text,
+            Self::Refused(text) | Self::Fault(text) | Self::Connection(text) | Self::Local(text) | Self::Full(text) => {
+                text
+            }
         }
     }
 }
@@ -492,4 +494,3 @@ impl Fault {
         Self { reason, text: text.into() }
     }
 }
-

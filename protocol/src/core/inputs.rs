@@ -55,6 +55,7 @@ impl Parts<'_> {
             Input::Addresses(_) => *self.dirty = true,
             Input::Connected(peer) => {
                 self.peers.up(cx.now.mono_ms, peer);
+                self.outreach.connected(&peer);
                 self.replicate.offered(self.peers, &peer);
                 sync::poll(cx, self.peers, false);
                 self.recover(cx)?;
@@ -127,8 +128,10 @@ impl Parts<'_> {
         if may_sign {
             start::cosign_all(cx)?;
         }
-        for peer in self.peers.connected() {
-            sync::compare(cx, self.peers, self.standing, peer, !may_sign)?;
+        if self.standing.take_moved() {
+            for peer in self.peers.connected() {
+                sync::compare(cx, self.peers, self.standing, peer, !may_sign)?;
+            }
         }
         self.forked(cx)?;
         self.join.tick(cx)?;
@@ -161,6 +164,7 @@ impl Parts<'_> {
             addresses.extend(join::info_of(cx, peer)?.map(|info| info.addresses).unwrap_or_default());
         }
         let notes: Vec<crate::record::PeerNote> = state::list(cx.view, Table::Peers, b"", 4_096)?;
+        self.peers.paused = notes.iter().filter(|note| note.paused).map(|note| note.peer).collect();
         for note in notes {
             if note.blocked {
                 gate.remove(&note.peer);
@@ -216,7 +220,8 @@ impl Parts<'_> {
             Gossip::Log { log, note, first, leaves } => {
                 let entries = Entries { log, first, leaves, note, proof: None };
                 let taken = logs::take(cx, !self.start.done(), entries)?;
-                let news = matches!(taken, logs::Taken::Grew(_));
+                // A checkpoint whose leaves did not fit the message is news as well.
+                let news = matches!(taken, logs::Taken::Grew(_) | logs::Taken::Gap);
                 sync::after_take(cx, self.peers, from, log, taken).map_err(Err)?;
                 Ok(news)
             }
@@ -343,7 +348,8 @@ impl Parts<'_> {
             }
             (Request::Approvals, Response::Documents(documents)) => {
                 for bytes in documents {
-                    let envelope = Envelope::parse(&bytes).map_err(|e| Ok(Fault::new("bad_document", e.to_string())))?;
+                    let envelope =
+                        Envelope::parse(&bytes).map_err(|e| Ok(Fault::new("bad_document", e.to_string())))?;
                     one_by_one(cx, peer, |cx| agree::take_approval(cx, &envelope).map(drop))?;
                 }
             }
@@ -387,11 +393,16 @@ impl Parts<'_> {
         note: &[u8],
     ) -> Taken<()> {
         let origin = crate::log::Origin::new(cx.federation, log);
-        let theirs = crate::log::open(note, origin, &|_| false).map_err(|e| Ok(Fault::new("bad_note", e.to_string())))?;
+        let theirs =
+            crate::log::open(note, origin, &|_| false).map_err(|e| Ok(Fault::new("bad_note", e.to_string())))?;
         match logs::prove_fork(cx, &theirs.signed, Some(path)).map_err(Err)? {
             Some(proof) => logs::close(cx, proof),
             None => {
-                cx.refuse(Some(peer), "bad_entries", "leaves that do not lead to a checkpoint which extends the own one");
+                cx.refuse(
+                    Some(peer),
+                    "bad_entries",
+                    "leaves that do not lead to a checkpoint which extends the own one",
+                );
                 Ok(())
             }
         }
@@ -442,7 +453,10 @@ impl Parts<'_> {
     }
 
     fn command(&mut self, cx: &mut Cx<'_>, command: Command) -> Result<Reply, Result<Problem, RowsError>> {
-        let signing = matches!(command, Command::Append(_) | Command::Admit { .. } | Command::Expel { .. } | Command::Invite { .. });
+        let signing = matches!(
+            command,
+            Command::Append(_) | Command::Admit { .. } | Command::Expel { .. } | Command::Invite { .. }
+        );
         if signing && !self.start.done() {
             let others = cx.charter.as_ref().map_or(0, |c| c.charter.members.len().saturating_sub(1));
             let why = self.start.why(cx.now, cx.set.start_wait_ms, others);
@@ -463,7 +477,8 @@ impl Parts<'_> {
             }
             Command::Expel { handle } => {
                 let member = cx.charter.as_ref().and_then(|c| c.charter.by_handle(&handle)).map(|m| m.member);
-                let member = member.ok_or_else(|| Ok(Problem::new("not_found", format!("no member has the handle {handle}"))))?;
+                let member = member
+                    .ok_or_else(|| Ok(Problem::new("not_found", format!("no member has the handle {handle}"))))?;
                 let (approvals, needed) = agree::approve(cx, Change::Expel { member })?;
                 Ok(Reply::Approved { member, fingerprint: agree::member_fingerprint(&member), approvals, needed })
             }
@@ -514,14 +529,20 @@ impl Parts<'_> {
     ) -> Result<Reply, Result<Problem, RowsError>> {
         let problem = |code, text: String| Ok(Problem::new(code, text));
         if !cx.is_writer() {
-            return Err(problem("not_writer", "this node does not write its member's log; invite from the node that does".into()));
+            return Err(problem(
+                "not_writer",
+                "this node does not write its member's log; invite from the node that does".into(),
+            ));
         }
         let Some(charter) = cx.charter.clone() else { return Err(problem("not_member", "in no charter yet".into())) };
         if charter.charter.by_handle(&handle).is_some() {
             return Err(problem("already_member", format!("{handle} is already a member")));
         }
         if cx.own.addresses.is_empty() {
-            return Err(problem("no_address", "this node has no address that others could dial; set announce in node.toml".into()));
+            return Err(problem(
+                "no_address",
+                "this node has no address that others could dial; set announce in node.toml".into(),
+            ));
         }
         let expires_s = cx.now.wall_s().saturating_add(valid_s);
         let ticket = Ticket {

@@ -146,7 +146,8 @@ impl Join {
     pub fn answer(&mut self, cx: &mut Cx<'_>, result: Result<Vec<u8>, String>) -> Result<(), RowsError> {
         let Some(stage) = self.asked.take() else { return Ok(()) };
         let answer = result.and_then(|bytes| {
-            crate::wire::decode::<Response>(cx.federation, &bytes, crate::limits::FRAME_MAX_BYTES).map_err(|e| e.to_string())
+            crate::wire::decode::<Response>(cx.federation, &bytes, crate::limits::FRAME_MAX_BYTES)
+                .map_err(|e| e.to_string())
         });
         let outcome = match answer {
             Ok(answer) => self.take(cx, stage, answer)?,
@@ -178,7 +179,9 @@ impl Join {
         match (stage, answer) {
             (Stage::Charters | Stage::Progress, Response::Charters(bundles)) => {
                 if bundles.is_empty() {
-                    return Ok(Err("the charter that the ticket names is not in the chain that the node serves".into()));
+                    return Ok(
+                        Err("the charter that the ticket names is not in the chain that the node serves".into()),
+                    );
                 }
                 match sync::charters(cx, bundles) {
                     Ok(_) => Ok(Ok(0)),
@@ -200,7 +203,9 @@ impl Join {
             (_, Response::Refused(refused)) => {
                 let later = matches!(refused, Refused::NotNow(_));
                 self.refused = !later;
-                if later { Ok(Err(refused.to_string())) } else {
+                if later {
+                    Ok(Err(refused.to_string()))
+                } else {
                     self.say(cx, refused.to_string());
                     Ok(Ok(RETRY_MAX_MS))
                 }
@@ -219,8 +224,10 @@ impl Join {
         self.last = Some(progress.clone());
         match progress {
             Progress::Waiting { approvals, needed } => {
-                let marks: Vec<_> =
-                    approvals.iter().map(|(h, yes)| format!("{h} {}", if *yes { "approved" } else { "open" })).collect();
+                let marks: Vec<_> = approvals
+                    .iter()
+                    .map(|(h, yes)| format!("{h} {}", if *yes { "approved" } else { "open" }))
+                    .collect();
                 self.say(cx, format!("{needed} approvals are needed: {}", marks.join(", ")));
                 Ok(PROGRESS_MS)
             }
@@ -392,7 +399,8 @@ fn lodge_request(
     if charter.charter.by_handle(&ticket.handle).is_some() {
         return Err(Ok(Refused::HandleTaken(ticket.handle)));
     }
-    let checked = VerifiedWriter::check(&writer, Some(cx.federation), &identity, None).map_err(|e| invalid(e.to_string()))?;
+    let checked =
+        VerifiedWriter::check(&writer, Some(cx.federation), &identity, None).map_err(|e| invalid(e.to_string()))?;
     if checked.writer.peer != from {
         return Err(invalid("the writer names another node than the one that asks".into()));
     }
@@ -502,13 +510,25 @@ pub fn meant(
     if let Some(wanted) = wanted {
         fitting.retain(|(_, r)| digits(&agree::member_fingerprint(&r.member)) == digits(wanted));
         if fitting.is_empty() {
-            return Err(Ok(Problem::new("wrong_fingerprint", format!("no request for {handle} has this fingerprint; compare it with `verbund member requests` and the newcomer's own"))));
+            return Err(Ok(Problem::new(
+                "wrong_fingerprint",
+                format!(
+                    "no request for {handle} has this fingerprint; compare it with `verbund member requests` and the newcomer's own"
+                ),
+            )));
         }
     } else if members.len() > 1 {
-        return Err(Ok(Problem::new("ambiguous", format!("{} members claim the handle {handle}; name the right one with --fingerprint, as read out by the newcomer", members.len()))));
+        return Err(Ok(Problem::new(
+            "ambiguous",
+            format!(
+                "{} members claim the handle {handle}; name the right one with --fingerprint, as read out by the newcomer",
+                members.len()
+            ),
+        )));
     }
     // The newest of one member's requests.
     fitting.sort_by_key(|(_, r)| r.time_s);
-    fitting.pop().ok_or_else(|| Ok(Problem::new("not_found", format!("no open request for {handle}; see `verbund member requests`"))))
+    fitting.pop().ok_or_else(|| {
+        Ok(Problem::new("not_found", format!("no open request for {handle}; see `verbund member requests`")))
+    })
 }
-

@@ -100,7 +100,9 @@ pub fn take(cx: &mut Cx<'_>, recovering: bool, entries: sync::Entries) -> Result
     }
     let size = frontier.size();
     cx.record(Record::entries(log, row.size(), fresh));
-    if let Some(signed) = signed.filter(|_| checkpoint.is_some_and(|c| c.size >= row.note_size && head.is_none_or(|end| c == end))) {
+    if let Some(signed) =
+        signed.filter(|_| checkpoint.is_some_and(|c| c.size >= row.note_size && head.is_none_or(|end| c == end)))
+    {
         cx.record(Record::Checkpoint { log, note: signed.without_cosignatures().to_text().into_bytes() });
     }
     cx.event(EventKind::LogGrew { log, size });
@@ -239,14 +241,14 @@ pub fn take_cosignature(
         return Ok(false);
     }
     let Some(row) = state::log(cx.view, &log).map_err(Err)? else { return Ok(false) };
-    let held: Option<CosignedRow> =
-        state::get(cx.view, Table::Promises, &key::cosigned(&log, &by)).map_err(Err)?;
+    let held: Option<CosignedRow> = state::get(cx.view, Table::Promises, &key::cosigned(&log, &by)).map_err(Err)?;
     let newer = |held: CosignedRow| (size, cosignature.time_s) > (held.size, held.cosignature.time_s);
     let own_freshness = by == log;
     if !own_freshness && !held.is_none_or(newer) {
         return Ok(false);
     }
-    let checkpoint = Checkpoint::new(origin, size, root).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
+    let checkpoint =
+        Checkpoint::new(origin, size, root).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
     verify_cosignature(&cosignature, &checkpoint).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
     if own_freshness {
         return Ok(peers.fresh(log, cosignature.time_s));

@@ -16,7 +16,7 @@ use crate::wire::join::{Request, Response};
 /// Between two tries with one node, in milliseconds.
 const AGAIN_MS: u64 = 60_000;
 /// An answer that has not come by then never will, in milliseconds.
-const ANSWER_MAX_MS: u64 = 60_000;
+const ANSWER_MAX_MS: u64 = 30_000;
 
 /// What is under way.
 #[derive(Debug, Default)]
@@ -29,6 +29,13 @@ impl Outreach {
     /// Whether an answer is waited for.
     pub const fn waits(&self) -> bool {
         self.asked.is_some()
+    }
+
+    /// A connection is new: the node may have been restarted, perhaps from an old copy of its disk.
+    pub fn connected(&mut self, peer: &PeerId) {
+        self.next_ms.remove(peer);
+        // An answer over the connection before will not come.
+        self.asked = self.asked.filter(|(asked, ..)| asked != peer);
     }
 
     /// A member's node did not answer a sync request: asks it for newer charters, as a stranger could.
@@ -63,7 +70,8 @@ impl Outreach {
     /// [`RowsError`] if the view fails.
     pub fn answer(&mut self, cx: &mut Cx<'_>, result: Result<Vec<u8>, String>) -> Result<(), RowsError> {
         let Some((peer, _, shows)) = self.asked.take() else { return Ok(()) };
-        let decoded = result.ok().and_then(|b| crate::wire::decode::<Response>(cx.federation, &b, FRAME_MAX_BYTES).ok());
+        let decoded =
+            result.ok().and_then(|b| crate::wire::decode::<Response>(cx.federation, &b, FRAME_MAX_BYTES).ok());
         let Some(Response::Charters(bundles)) = decoded else { return Ok(()) };
         if bundles.is_empty() && shows {
             let own = serve::newest_charters(cx.view)?;

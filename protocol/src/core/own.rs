@@ -10,10 +10,10 @@ use crate::ids::Sha256;
 use crate::limits::GOSSIP_MAX_BYTES;
 use crate::log::{Checkpoint, Origin, sign_checkpoint, tree};
 use crate::record::Record;
+use crate::view::charters;
 use crate::view::judge;
 use crate::view::rows::{RowsError, Table};
 use crate::view::state::{self, LogRow, Verdict, key};
-use crate::view::charters;
 use crate::wire::Gossip;
 
 /// What the writing of the own log remembers between steps.
@@ -33,6 +33,9 @@ impl OwnLog {
         }
         let Some(charter) = cx.charter.clone() else { return Ok(false) };
         let row = state::log(cx.view, &cx.own.node.peer())?;
+        if row.as_ref().is_some_and(|row| row.orphan || row.end().is_some()) {
+            return Ok(false);
+        }
         let size = row.as_ref().map_or(0, LogRow::size);
         if size == 0 {
             let (Some(identity), Some(writer)) =
@@ -50,7 +53,7 @@ impl OwnLog {
             return Ok(true);
         }
         let Some(row) = row else { return Ok(false) };
-        if row.orphan || row.end().is_some() || row.charter >= charter.charter.version || row.judged < row.size() {
+        if row.charter >= charter.charter.version || row.judged < row.size() {
             return Ok(false);
         }
         let leaves = (row.charter + 1..=charter.charter.version).take(16).map(|v| charter_leaf(cx, v));
@@ -66,17 +69,28 @@ impl OwnLog {
     pub fn publish(&mut self, cx: &mut Cx<'_>, leaf: Vec<u8>) -> Result<(u64, Sha256), Result<Problem, RowsError>> {
         let refused = |code, text: String| Ok(Problem::new(code, text));
         let envelope = Envelope::parse(&leaf).map_err(|e| refused("bad_document", e.to_string()))?;
-        if matches!(Kind::of(&envelope), Kind::Charter | Kind::Unknown | Kind::Approval | Kind::Ordering | Kind::NodeInfo) {
-            return Err(refused("bad_document", format!("a {} is not appended to a log by hand", Kind::of(&envelope).name())));
+        if matches!(
+            Kind::of(&envelope),
+            Kind::Charter | Kind::Unknown | Kind::Approval | Kind::Ordering | Kind::NodeInfo
+        ) {
+            return Err(refused(
+                "bad_document",
+                format!("a {} is not appended to a log by hand", Kind::of(&envelope).name()),
+            ));
         }
         if !cx.is_writer() {
-            return Err(refused("not_writer", "this node does not write its member's log; publish on the node that does".into()));
+            return Err(refused(
+                "not_writer",
+                "this node does not write its member's log; publish on the node that does".into(),
+            ));
         }
         let log = cx.own.node.peer();
         match judge::dry_run(cx.view, cx.charters, log, &leaf).map_err(Err)? {
             Verdict::Valid | Verdict::Kept => {}
             Verdict::Void(why) => return Err(refused("would_be_void", why)),
-            Verdict::Waiting => return Err(refused("not_ready", "the own log is being brought up to date; try again".into())),
+            Verdict::Waiting => {
+                return Err(refused("not_ready", "the own log is being brought up to date; try again".into()));
+            }
         }
         let index = state::log(cx.view, &log).map_err(Err)?.map_or(0, |row| row.size());
         self.append(cx, vec![leaf]).map_err(Err)?;
@@ -97,8 +111,7 @@ impl OwnLog {
         let origin = Origin::new(cx.federation, log);
         let checkpoint =
             Checkpoint::new(origin, frontier.size(), frontier.root()).map_err(|e| RowsError(e.to_string()))?;
-        let signed =
-            sign_checkpoint(&cx.own.node, cx.federation, &checkpoint).map_err(|e| RowsError(e.to_string()))?;
+        let signed = sign_checkpoint(&cx.own.node, cx.federation, &checkpoint).map_err(|e| RowsError(e.to_string()))?;
         let note = signed.to_text().into_bytes();
         cx.record(Record::entries(log, first, leaves.clone()));
         cx.record(Record::Checkpoint { log, note: note.clone() });

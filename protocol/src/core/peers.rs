@@ -71,6 +71,8 @@ pub struct Peers {
     next_tag: u64,
     /// Newest statement of freshness by each log's own node, in seconds since 1970.
     pub fresh: BTreeMap<PeerId, u64>,
+    /// Nodes from which nothing is fetched, by the operator's word.
+    pub paused: BTreeSet<PeerId>,
     /// Newest statement of holdings by each node.
     pub holdings: BTreeMap<PeerId, SignedHoldings>,
 }
@@ -83,6 +85,10 @@ impl Peers {
     /// Whether `peer` is connected.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
         self.table.get(peer).is_some_and(|p| p.connected_ms.is_some())
+    }
+    /// Whether things may be fetched from `peer`: connected, and not paused by the operator.
+    pub fn serves(&self, peer: &PeerId) -> bool {
+        self.is_connected(peer) && !self.paused.contains(peer)
     }
     /// A node is connected.
     pub fn up(&mut self, now_ms: u64, peer: PeerId) {

@@ -11,8 +11,9 @@ use super::{Cx, serve};
 use crate::ids::{Blake3, PeerId, Sha256};
 use crate::limits::{HOLDINGS_LOGS_MAX, HOLDINGS_MISSING_MAX};
 use crate::record::{Local, Record};
+use crate::view::audience;
 use crate::view::rows::{RowsError, Table};
-use crate::view::state::{self, Audience, ReleaseRow, key};
+use crate::view::state::{self, ReleaseRow, key};
 use crate::wire::{Gossip, Holdings, LogHoldings, SignedHoldings};
 
 /// Releases that wait out a failure at most; older failures beyond are looked at again as if new.
@@ -60,6 +61,8 @@ pub struct Job {
     last: Option<PeerId>,
     /// It will not be fetched however long one waits: limit or audience.
     pub refused: bool,
+    /// Refused for what its files are, which nothing can change but this node's settings.
+    over_limit: bool,
 }
 
 /// All jobs.
@@ -102,7 +105,8 @@ impl Replicate {
         }
         self.drop_stale(cx, &again)?;
         self.take_up(cx)?;
-        let places: Vec<Place> = self.jobs.iter().filter(|(_, j)| !j.refused && j.retry_ms.is_none()).map(|(p, _)| *p).collect();
+        let places: Vec<Place> =
+            self.jobs.iter().filter(|(_, j)| !j.refused && j.retry_ms.is_none()).map(|(p, _)| *p).collect();
         for place in places.into_iter().take(cx.set.releases_at_once) {
             self.advance(cx, peers, place);
         }
@@ -133,8 +137,8 @@ impl Replicate {
             let Some(row) = release_at(cx, place)? else { continue };
             let mut job = Job::new(row);
             if let Some((code, why)) = refusal(cx, &job.row)? {
-                job.refused = true;
-                (job.code, job.why) = (code, why);
+                job.code = code;
+                job.refuse(cx.now.mono_ms, why);
             }
             if self.jobs.len() >= JOBS_MAX && !self.make_room() {
                 return Ok(());
@@ -166,9 +170,15 @@ impl Replicate {
                     self.jobs.remove(place);
                 }
                 (Some(row), Some(job)) => {
-                    if let Some((code, why)) = refusal(cx, &row)? {
-                        job.refused = true;
-                        (job.code, job.why) = (code, why);
+                    let over = job.over_limit;
+                    match refusal(cx, &row)? {
+                        Some((code, why)) => {
+                            job.code = code;
+                            job.refuse(cx.now.mono_ms, why);
+                        }
+                        // A correction has widened its audience.
+                        None if job.refused && !over => *job = Job::new(row),
+                        None => {}
                     }
                 }
                 (_, None) => {}
@@ -237,15 +247,15 @@ impl Replicate {
             Err(error) => {
                 job.todo.push(artifact);
                 if from != cx.own.node.peer() {
-                    job.why = format!("{}: {}", crate::core::report::node_name(cx.charter.as_deref(), &from), error.text());
+                    job.why =
+                        format!("{}: {}", crate::core::report::node_name(cx.charter.as_deref(), &from), error.text());
                     job.code = "backing_off";
                 }
                 match &error {
                     FetchError::Fault(text) => {
-                        *cx.counts.entry("bad_artifact".to_owned()).or_default() += 1;
                         // What the own disk gave back wrong is no peer's fault.
                         let peer = Some(from).filter(|peer| *peer != cx.own.node.peer());
-                        cx.event(EventKind::Refused { peer, reason: "bad_artifact".into(), text: text.clone() });
+                        cx.refuse(peer, "bad_artifact", text.clone());
                     }
                     // Nobody else can help against an own fault: wait, then try all again.
                     FetchError::Local(text) | FetchError::Full(text) => {
@@ -264,13 +274,19 @@ impl Replicate {
     }
 
     /// A manifest was read.
-    pub fn manifest(&mut self, cx: &mut Cx<'_>, peers: &Peers, tag: u64, files: Result<Vec<(Blake3, Sha256, u64)>, String>) {
+    pub fn manifest(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peers: &Peers,
+        tag: u64,
+        files: Result<Vec<(Blake3, Sha256, u64)>, String>,
+    ) {
         let Some(place) = self.by_tag.remove(&tag) else { return };
         let Some(job) = self.jobs.get_mut(&place) else { return };
         job.reading = None;
         match files {
             Err(why) => {
-                job.refused = true;
+                (job.refused, job.over_limit) = (true, true);
                 job.why = format!("its manifest is not one: {why}");
                 job.code = "bad_manifest";
                 let (log, index) = place;
@@ -283,7 +299,7 @@ impl Replicate {
                 let mut seen = BTreeSet::new();
                 for (hash, sha256, size) in files {
                     if size > cx.set.artifact_max_bytes {
-                        job.refused = true;
+                        (job.refused, job.over_limit) = (true, true);
                         job.code = "over_limit";
                         job.why = format!(
                             "a file of {size} bytes is over this node's limit of {} bytes (limits.artifact_max)",
@@ -308,7 +324,8 @@ impl Replicate {
     }
 
     fn finish_or_go_on(&mut self, cx: &mut Cx<'_>, peers: &Peers, place: Place) {
-        let complete = self.jobs.get(&place).is_some_and(|j| j.manifest_read && j.todo.is_empty() && j.active.is_empty());
+        let complete =
+            self.jobs.get(&place).is_some_and(|j| j.manifest_read && j.todo.is_empty() && j.active.is_empty());
         if !complete {
             self.advance(cx, peers, place);
             return;
@@ -387,7 +404,14 @@ impl Job {
             code: "",
             last: None,
             refused: false,
+            over_limit: false,
         }
+    }
+    /// Not fetched, for this reason; looked at again now and then.
+    fn refuse(&mut self, now_ms: u64, why: String) {
+        self.refused = true;
+        self.why = why;
+        self.retry_ms = Some(now_ms + RETRY_MAX_MS);
     }
     /// The release.
     pub const fn release(&self) -> &ReleaseRow {
@@ -395,7 +419,7 @@ impl Job {
     }
     /// When it is tried again, if it waits.
     pub const fn retry_ms(&self) -> Option<u64> {
-        self.retry_ms
+        if self.refused { None } else { self.retry_ms }
     }
     /// Who was asked last, other than this node.
     pub const fn last(&self) -> Option<PeerId> {
@@ -437,24 +461,20 @@ pub fn statement(cx: &Cx<'_>) -> Result<Option<SignedHoldings>, RowsError> {
 
 /// Why a release is not fetched at all: the one place where a member's own choice of what it replicates would stand.
 fn refusal(cx: &Cx<'_>, row: &ReleaseRow) -> Result<Option<(&'static str, String)>, RowsError> {
-    if !admits(&row.audience, cx.own.handle.as_str()) && row.member != cx.own.member {
+    if row.member != cx.own.member && !audience::admits(cx.view, row, cx.own.handle.as_str())? {
         return Ok(Some(("not_in_audience", "this member is not in the audience".to_owned())));
     }
     if row.manifest_size > crate::limits::MANIFEST_MAX_BYTES {
         let limit = crate::limits::MANIFEST_MAX_BYTES;
-        return Ok(Some(("over_limit", format!("its manifest of {} bytes is over the limit of {limit}", row.manifest_size))));
+        return Ok(Some((
+            "over_limit",
+            format!("its manifest of {} bytes is over the limit of {limit}", row.manifest_size),
+        )));
     }
     let withdrawn = cx.view.get(Table::Statements, &key::withdrawal(&row.member, &row.id))?;
-    let erase = withdrawn.and_then(|w| crate::json::parse_as::<crate::documents::Withdrawal>(&w).ok()).is_some_and(|w| w.erase);
+    let erase =
+        withdrawn.and_then(|w| crate::json::parse_as::<crate::documents::Withdrawal>(&w).ok()).is_some_and(|w| w.erase);
     Ok(erase.then(|| ("erased", "it was withdrawn, and its publisher asks to delete it".to_owned())))
-}
-
-/// Whether the audience lets `handle` have the files.
-pub fn admits(audience: &Audience, handle: &str) -> bool {
-    match audience {
-        Audience::Federation | Audience::Public => true,
-        Audience::Members(handles) => handles.iter().any(|h| h == handle),
-    }
 }
 
 /// Whom to ask next: this node itself (it may be there already), then those who say they hold it, its log's node, others.
@@ -474,7 +494,7 @@ fn holder(cx: &Cx<'_>, peers: &Peers, place: Place, row: &ReleaseRow, tried: &BT
         .into_iter()
         .chain(std::iter::once(row.log))
         .chain(members.unwrap_or_default())
-        .find(|peer| *peer != me && !tried.contains(peer) && peers.is_connected(peer))
+        .find(|peer| *peer != me && !tried.contains(peer) && peers.serves(peer))
 }
 
 fn place_of(row_key: &[u8]) -> Option<Place> {

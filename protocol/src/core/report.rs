@@ -8,8 +8,8 @@ use crate::documents::Change;
 use crate::ids::{Blake3, Handle, MemberId, PeerId, Sha256};
 use crate::view::rows::RowsError;
 use crate::view::state::ReleaseRow;
-use crate::wire::join::Progress;
 use crate::wire::Holdings;
+use crate::wire::join::Progress;
 use crate::wire::sync::Status;
 
 use super::join::Join;
@@ -165,12 +165,21 @@ impl Core {
         let approved = self.approved(view, &charter)?;
         let name = |m: &MemberId| charter.charter.member(m).map(|m| m.handle.clone());
         let needed = charter.charter.quorum();
-        let report = |(change, by): (Change, Vec<MemberId>)| ChangeReport { change, by: by.iter().filter_map(name).collect(), needed };
+        let report = |(change, by): (Change, Vec<MemberId>)| ChangeReport {
+            change,
+            by: by.iter().filter_map(name).collect(),
+            needed,
+        };
         Ok(approved.into_iter().filter(|(c, _)| !matches!(c, Change::Admit { .. })).map(report).collect())
     }
 
-    fn approved(&self, view: &dyn View, charter: &Certified) -> Result<std::collections::BTreeMap<Change, Vec<MemberId>>, RowsError> {
-        agree::approved_rows(view, charter).map(|all| all.into_iter().map(|(c, by)| (c, by.into_keys().collect())).collect())
+    fn approved(
+        &self,
+        view: &dyn View,
+        charter: &Certified,
+    ) -> Result<std::collections::BTreeMap<Change, Vec<MemberId>>, RowsError> {
+        agree::approved_rows(view, charter)
+            .map(|all| all.into_iter().map(|(c, by)| (c, by.into_keys().collect())).collect())
     }
 
     /// Releases that are not held, with the reason.

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use sha2::Digest as _;
 
-use super::api::{Now, Own};
 use super::View;
+use super::api::{Now, Own};
 use crate::charter::certificate::Certified;
 use crate::codec;
 use crate::documents::{Document as _, Ordering};
@@ -67,7 +67,13 @@ pub fn answer(
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn status(view: &dyn View, charters: &Charters, own: &Own, now: Now, recovering: bool) -> Result<Status, RowsError> {
+pub fn status(
+    view: &dyn View,
+    charters: &Charters,
+    own: &Own,
+    now: Now,
+    recovering: bool,
+) -> Result<Status, RowsError> {
     let charter = charters.newest(view)?;
     let mut logs = Vec::new();
     for (log, row) in state::logs(view)? {
@@ -330,7 +336,9 @@ fn ordering(view: &dyn View, asker: Option<PeerId>) -> Result<Vec<OrderingBundle
     let mut bytes = 0;
     let size = |b: &OrderingBundle| {
         let parts = [&b.approvals, &b.identities, &b.writers];
-        b.message.len() + b.payload.as_ref().map_or(0, Vec::len) + parts.into_iter().flatten().map(Vec::len).sum::<usize>()
+        b.message.len()
+            + b.payload.as_ref().map_or(0, Vec::len)
+            + parts.into_iter().flatten().map(Vec::len).sum::<usize>()
     };
     // Own messages are of use only with what they rest on, so others' come along, as far as they fit.
     Ok(all
@@ -368,4 +376,3 @@ fn mine(view: &dyn View, asker: PeerId) -> Result<Mine, RowsError> {
         ordering: ordering(view, Some(asker))?,
     })
 }
-

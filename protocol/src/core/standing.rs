@@ -26,6 +26,8 @@ pub struct Standing {
     digests: Option<Digests>,
     holdings: Option<Option<SignedHoldings>>,
     gated: bool,
+    /// Nothing was recorded since others were last compared with that could let more be asked of them.
+    still: bool,
 }
 
 impl Standing {
@@ -36,6 +38,7 @@ impl Standing {
                 Record::Entries { log, .. } | Record::Reset { log } => {
                     self.stale.insert(*log);
                     self.holdings = None;
+                    self.still = false;
                 }
                 Record::Checkpoint { log, .. } | Record::Cosigned { log, .. } | Record::Witnessed { log, .. } => {
                     self.stale.insert(*log);
@@ -44,6 +47,7 @@ impl Standing {
                     self.stale.insert(*log);
                     self.digests = None;
                     self.holdings = None;
+                    self.still = false;
                 }
                 Record::Ordering(_) => self.digests = None,
                 Record::Document(_) => {
@@ -124,6 +128,11 @@ impl Standing {
         let mut status = self.digests(cx)?.status(cx.now, cx.charter.as_deref(), logs, recovering);
         status.holdings = self.holdings(cx)?.as_ref().map(serve::holdings_digest).unwrap_or_default();
         Ok(status)
+    }
+
+    /// Whether others are worth comparing with again; it is taken to be done now.
+    pub fn take_moved(&mut self) -> bool {
+        !std::mem::replace(&mut self.still, true)
     }
 
     /// Whether whom to let in must be worked out again; it is taken to be done now.

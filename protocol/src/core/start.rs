@@ -51,7 +51,10 @@ impl Start {
             return "recovering: waiting for a moment whether anybody knows of more than this disk".to_owned();
         }
         let left = wait_ms.saturating_sub(cx_now.mono_ms.saturating_sub(self.since_ms)) / 1_000;
-        format!("recovering: {} of {others} other members have told what this node signed before; {left} s left to wait for all", self.answered.len())
+        format!(
+            "recovering: {} of {others} other members have told what this node signed before; {left} s left to wait for all",
+            self.answered.len()
+        )
     }
 
     /// Signs from now on whatever was or was not answered.
@@ -87,7 +90,8 @@ impl Start {
         if own < self.own_size {
             return Ok(false);
         }
-        let others: BTreeSet<_> = charter.charter.members.iter().map(|m| m.member).filter(|m| *m != cx.own.member).collect();
+        let others: BTreeSet<_> =
+            charter.charter.members.iter().map(|m| m.member).filter(|m| *m != cx.own.member).collect();
         if others.is_empty() {
             return Ok(self.founded || waited >= cx.set.start_alone_ms);
         }

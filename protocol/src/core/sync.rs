@@ -85,7 +85,11 @@ pub fn compare(
     for theirs in &status.logs {
         let own = standing.log(&theirs.log);
         let size = own.map_or(0, |own| own.size);
-        if theirs.size > size && !peers.fetching(&theirs.log) && logs::wanted(cx, &theirs.log, recovering)?.is_some() {
+        if theirs.size > size
+            && peers.serves(&peer)
+            && !peers.fetching(&theirs.log)
+            && logs::wanted(cx, &theirs.log, recovering)?.is_some()
+        {
             peers.ask(cx, peer, Request::Entries { log: theirs.log, from: size });
         }
         // Another digest at one size may be another root; else what cosignatures are over must be held to be of use. A log
@@ -123,7 +127,8 @@ pub fn compare(
 /// Asks for what stands behind a digest, once for each status in which it stood.
 fn ask_once(cx: &mut Cx<'_>, peers: &mut Peers, peer: PeerId, topic: Topic, digest: [u8; 8], request: Request) {
     let asked = peers.table.get(&peer).and_then(|p| p.asked_for.get(&topic).copied());
-    if asked != Some(digest) && peers.ask(cx, peer, request)
+    if asked != Some(digest)
+        && peers.ask(cx, peer, request)
         && let Some(entry) = peers.table.get_mut(&peer)
     {
         entry.asked_for.insert(topic, digest);

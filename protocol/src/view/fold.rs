@@ -135,7 +135,13 @@ impl Fold {
     }
 
     /// Judges as many waiting entries as can be; `fresh` are the bytes of the newest, from `row.size() - fresh.len()` on.
-    fn judge(&self, rows: &mut Overlay<'_>, log: PeerId, row: &mut LogRow, fresh: Vec<Vec<u8>>) -> Result<(), RowsError> {
+    fn judge(
+        &self,
+        rows: &mut Overlay<'_>,
+        log: PeerId,
+        row: &mut LogRow,
+        fresh: Vec<Vec<u8>>,
+    ) -> Result<(), RowsError> {
         let size = row.size();
         let fresh_from = size - fresh.len() as u64;
         let leaf = |rows: &Overlay<'_>, index: u64| -> Result<Vec<u8>, RowsError> {
@@ -178,7 +184,9 @@ impl Fold {
             // Seen before, or after a gap that damage left.
             return Ok(());
         }
-        for (parts, prefix) in [(&bundle.identities, key::identity as fn(&Sha256) -> Vec<u8>), (&bundle.writers, key::writer)] {
+        for (parts, prefix) in
+            [(&bundle.identities, key::identity as fn(&Sha256) -> Vec<u8>), (&bundle.writers, key::writer)]
+        {
             for bytes in parts {
                 let id = Envelope::parse(bytes).map_err(|e| RowsError(e.to_string()))?.id();
                 rows.put(Table::Documents, prefix(&id), bytes.clone());
@@ -281,11 +289,8 @@ impl Fold {
         if row.witnessed.is_some_and(|held| held >= (size, root)) {
             return Ok(());
         }
-        let fitting: Vec<Cosignature> = promises(rows, &log)?
-            .iter()
-            .filter(|p| p.size == size && p.root == root)
-            .map(|p| p.cosignature)
-            .collect();
+        let fitting: Vec<Cosignature> =
+            promises(rows, &log)?.iter().filter(|p| p.size == size && p.root == root).map(|p| p.cosignature).collect();
         let newest = state::meta(rows)?.charter;
         let version = charters_at(rows, &row, &log, size, newest)?.pop();
         let Some(charter) = version.map(|v| self.charters.get(rows, v)).transpose()?.flatten() else { return Ok(()) };
@@ -370,7 +375,8 @@ fn end(rows: &mut Overlay<'_>, log: PeerId, change: impl FnOnce(&mut LogRow)) ->
 /// Whether cosignatures by these nodes make a checkpoint of `log` witnessed: k - 1 other members, each counted once.
 pub fn witnesses(charter: &Certified, log: &PeerId, nodes: impl Iterator<Item = PeerId>) -> bool {
     let owner = charter.member_of(log);
-    let members: BTreeSet<_> = nodes.filter_map(|peer| charter.member_of(&peer)).filter(|m| Some(*m) != owner).collect();
+    let members: BTreeSet<_> =
+        nodes.filter_map(|peer| charter.member_of(&peer)).filter(|m| Some(*m) != owner).collect();
     !members.is_empty() && members.len() >= charter.charter.witnesses_needed()
 }
 
@@ -397,7 +403,13 @@ fn append(rows: &mut Overlay<'_>, row: &mut LogRow, leaf: &[u8], at: LeafAt) -> 
     rows.store(Table::Entries, key::numbered(row.number, index), &EntryRow { at, verdict: Verdict::Waiting })
 }
 
-fn settle(rows: &mut Overlay<'_>, log: PeerId, row: &mut LogRow, index: u64, verdict: Verdict) -> Result<(), RowsError> {
+fn settle(
+    rows: &mut Overlay<'_>,
+    log: PeerId,
+    row: &mut LogRow,
+    index: u64,
+    verdict: Verdict,
+) -> Result<(), RowsError> {
     let key = key::numbered(row.number, index);
     let entry: Option<EntryRow> = state::get(rows, Table::Entries, &key)?;
     let entry = entry.ok_or_else(|| RowsError(format!("entry {index} of {log} is missing")))?;

@@ -68,7 +68,9 @@ impl Judge<'_, '_> {
             return orphan(self, "the charter is not the certified one of its version");
         }
         let found = certified.writers.iter().find(|(_, w)| w.hash == writer.id() && w.writer.peer == self.log);
-        let Some((member, _)) = found else { return orphan(self, "the charter does not name this log's node as a writer") };
+        let Some((member, _)) = found else {
+            return orphan(self, "the charter does not name this log's node as a writer");
+        };
         let Some(id) = certified.identities.get(member).filter(|i| i.hash == identity.id()) else {
             return orphan(self, "the identity is not the one that the charter pins");
         };
@@ -240,7 +242,13 @@ impl Judge<'_, '_> {
         stake::Place { seq: self.row.seq, log: self.log, index }
     }
 
-    fn claim(&mut self, table: Table, main: &[u8], index: u64, values: &[Vec<u8>]) -> Result<Option<stake::Place>, RowsError> {
+    fn claim(
+        &mut self,
+        table: Table,
+        main: &[u8],
+        index: u64,
+        values: &[Vec<u8>],
+    ) -> Result<Option<stake::Place>, RowsError> {
         let place = self.place(index);
         stake::claim(self.rows, table, main, place, values, self.row)
     }

@@ -71,7 +71,8 @@ impl Rows for Overlay<'_> {
             .collect();
         // Rows removed here may hide that many of the base's.
         let hidden = mine.iter().filter(|(_, value)| value.is_none()).count();
-        let mut rows: BTreeMap<_, _> = self.base.scan(table, prefix, from, limit.saturating_add(hidden))?.into_iter().collect();
+        let mut rows: BTreeMap<_, _> =
+            self.base.scan(table, prefix, from, limit.saturating_add(hidden))?.into_iter().collect();
         for (key, value) in mine {
             match value {
                 Some(value) => drop(rows.insert(key, value)),
@@ -85,11 +86,13 @@ impl Rows for Overlay<'_> {
         let mine = self.changed.range((table, prefix.to_vec())..);
         let mine: Vec<_> = mine.take_while(|((t, key), _)| *t == table && key.starts_with(prefix)).collect();
         let base = self.base.last(table, prefix)?;
-        let hidden = base.as_ref().is_some_and(|(key, _)| self.changed.get(&(table, key.clone())).is_some_and(Option::is_none));
+        let hidden =
+            base.as_ref().is_some_and(|(key, _)| self.changed.get(&(table, key.clone())).is_some_and(Option::is_none));
         if hidden {
             return Ok(self.scan(table, prefix, prefix, usize::MAX)?.pop());
         }
-        let newest = mine.into_iter().rev().find_map(|((_, key), value)| value.as_ref().map(|v| (key.clone(), v.clone())));
+        let newest =
+            mine.into_iter().rev().find_map(|((_, key), value)| value.as_ref().map(|v| (key.clone(), v.clone())));
         Ok(match (newest, base) {
             (Some(a), Some(b)) if b.0 > a.0 => Some(b),
             (Some(a), _) => Some(a),

@@ -147,7 +147,11 @@ pub fn verdict(place: Place, winner: Option<Place>) -> Verdict {
 
 /// The payload hash of the release whose row is the first of a claim's values.
 fn release_id(values: &[Vec<u8>]) -> Result<Option<Sha256>, RowsError> {
-    values.first().filter(|row| !row.is_empty()).map(|row| state::decode::<ReleaseRow>(row).map(|row| row.id)).transpose()
+    values
+        .first()
+        .filter(|row| !row.is_empty())
+        .map(|row| state::decode::<ReleaseRow>(row).map(|row| row.id))
+        .transpose()
 }
 
 fn demote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> Result<(), RowsError> {

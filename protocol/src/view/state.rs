@@ -361,7 +361,11 @@ pub mod key {
     }
     /// Another statement about a process of `member`, in `Statements`.
     pub fn statement(member: &MemberId, slug: &Slug, id: &Sha256) -> Vec<u8> {
-        [b"s", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0", id.as_bytes()].concat()
+        [statements(member, slug).as_slice(), id.as_bytes()].concat()
+    }
+    /// Prefix of the statements about a process other than withdrawals.
+    pub fn statements(member: &MemberId, slug: &Slug) -> Vec<u8> {
+        [b"s", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0"].concat()
     }
     /// A ticket, in `Local`.
     pub fn ticket(id: &[u8; 16]) -> Vec<u8> {

@@ -91,7 +91,9 @@ fn a_node_killed_at_any_moment_keeps_what_it_acknowledged_and_goes_on() {
     let mut federation = Federation::found(2);
     let mut published = 0;
     for round in 0..6_u64 {
-        let folder = Folder::new(federation.world.path(), &format!("runde-{round}")).file("a.bin", &noise(round, 300_000));
+        let folder =
+            Folder::new(federation.world.path(), &format!("runde-{round}")).file("a.bin", &noise(round, 300_000));
+        federation.connected();
         federation["de-he"].publish(&folder.path);
         published += 1;
         // A different moment each time: of the publisher after its acknowledgement, of the receiver in between.

@@ -59,7 +59,11 @@ fn two_admissions_raced_by_different_operators_end_in_one_order_everywhere() {
         for node in &federation.nodes {
             for request in node.get("/v1/members/requests")["requests"].as_array().into_iter().flatten() {
                 let given = |h: &str| {
-                    request["approvals"].as_array().into_iter().flatten().any(|a| a["handle"] == h && a["approved"] == true)
+                    request["approvals"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .any(|a| a["handle"] == h && a["approved"] == true)
                 };
                 if !given(&node.handle) {
                     node.cli(&format!("member admit {}", request["handle"].as_str().unwrap_or_default()));
@@ -98,14 +102,17 @@ fn two_admissions_raced_by_different_operators_end_in_one_order_everywhere() {
 fn a_rejected_newcomer_is_told_why() {
     let federation = Federation::found(1);
     let newcomer = federation.world.start("de-th", "Thüringen");
-    newcomer.command(["peer", "add", &federation.invite("de-th")]).ok();
-    federation.requested(&federation["de-he"], "de-th");
-    federation["de-he"].command(["member", "reject", "de-th", "--reason", "Vertrag fehlt noch"]).ok();
     let ticket = federation.invite("de-th");
-    until("the newcomer sees the reason", || {
-        let said = newcomer.command(["peer", "add", &ticket]);
-        if said.code == 1 && said.stderr.contains("Vertrag fehlt noch") { Ok(()) } else { Err(said.to_string()) }
+    let said = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| newcomer.command(["peer", "add", &ticket, "--wait", "--timeout", "60s"]));
+        federation.requested(&federation["de-he"], "de-th");
+        federation["de-he"].command(["member", "reject", "de-th", "--reason", "Vertrag fehlt noch"]).ok();
+        waiting.join().unwrap()
     });
+    assert!(said.code == 1 && said.stderr.contains("Vertrag fehlt noch"), "{said}");
+    let told = newcomer.events().iter().any(|event| event["text"].to_string().contains("Vertrag fehlt noch"));
+    assert!(told, "it stands in the events too");
+    assert_eq!(federation["de-he"].get("/v1/members/requests")["requests"], serde_json::json!([]));
     assert_eq!(federation["de-he"].federation("mitte")["charter_version"], 1);
 }
 
@@ -169,7 +176,8 @@ fn peer_add_names_the_expected_and_the_actual_key_when_they_differ() {
     let newcomer = federation.world.start("de-th", "Thüringen");
     let mut ticket: Ticket = federation.invite("de-th").parse().unwrap();
     let actual = ticket.peer;
-    ticket.peer = newcomer.status()["node"]["peer"].as_str().unwrap().parse::<PeerId>().unwrap();
+    let third = federation.world.start("de-by", "Bayern");
+    ticket.peer = third.status()["node"]["peer"].as_str().unwrap().parse::<PeerId>().unwrap();
     let said = newcomer.command(["peer", "add", &ticket.to_line()]).refused(6);
     assert!(said.contains(&ticket.peer.to_string()) && said.contains(&actual.to_string()), "{said}");
     assert_eq!(newcomer.status()["federations"], serde_json::json!([]), "nothing of it is left");

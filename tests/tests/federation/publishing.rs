@@ -60,7 +60,6 @@ fn hostile_folders_are_refused_with_a_clear_reason() {
     std::fs::remove_file(empty.path.join("process.toml")).unwrap();
     std::fs::remove_file(empty.path.join("hinweise.txt")).unwrap();
     refuse(&empty, &["process.toml", "empty", "no file"]);
-    refuse(&Folder::new(root, "reserved").file(".verbund/provenance.json", b"{}"), &[".verbund"]);
     let unreadable = Folder::new(root, "unreadable").file("geheim.txt", b"x");
     std::fs::set_permissions(unreadable.path.join("geheim.txt"), std::fs::Permissions::from_mode(0)).unwrap();
     // Root reads everything; everyone else must be told which file it is.
@@ -85,6 +84,23 @@ fn hostile_folders_are_refused_with_a_clear_reason() {
 }
 
 #[test]
+fn what_is_left_out_of_a_release_is_said() {
+    let federation = Federation::found(1);
+    let folder = Folder::new(federation.world.path(), "rest")
+        .file(".verbund/provenance.json", b"{}")
+        .file(".git/config", b"[core]")
+        .file("Thumbs.db", b"x")
+        .file("~$antrag.docx", b"x");
+    let said = federation["de-he"].command(["publish", folder.path.to_str().unwrap()]);
+    for name in [".verbund", ".git", "Thumbs.db", "~$antrag.docx"] {
+        assert!(said.stderr.contains(&format!("left out: {name}")), "{name}: {said}");
+    }
+    let view = federation["de-he"].json("process show de-he/rest");
+    let paths: Vec<_> = view["files"].as_array().unwrap().iter().map(|f| f["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["hinweise.txt", "process.toml"]);
+}
+
+#[test]
 fn ten_thousand_files_are_published_and_one_more_is_refused() {
     let federation = Federation::found(1);
     let folder = Folder::new(federation.world.path(), "viele");
@@ -96,7 +112,12 @@ fn ten_thousand_files_are_published_and_one_more_is_refused() {
     assert_eq!(published["release"], "de-he/viele@1.0.0");
     let folder = folder.version("1.0.1").file("eine-zu-viel.txt", b"x");
     let said = federation["de-he"].command(["publish", folder.path.to_str().unwrap()]);
-    assert!(said.code != 0 && said.stderr.contains("10000") || said.stderr.contains("10 000") || said.stderr.contains("10,000"), "{said}");
+    assert!(
+        said.code != 0 && said.stderr.contains("10000")
+            || said.stderr.contains("10 000")
+            || said.stderr.contains("10,000"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -11,7 +11,8 @@ fn pulling_twice_changes_nothing_and_a_damaged_file_is_replaced() {
     let folder = Folder::new(federation.world.path(), "fundsache").file("modell/a.bpmn", b"<definitions/>");
     federation.publish("de-he", &folder.path);
     let out = federation.world.join("out");
-    let pull = || federation["de-he"].command(["--json", "process", "pull", "de-he/fundsache", out.to_str().unwrap()]).json();
+    let pull =
+        || federation["de-he"].command(["--json", "process", "pull", "de-he/fundsache", out.to_str().unwrap()]).json();
     assert_eq!(pull()["written"].as_array().unwrap().len(), 3);
     assert!(out.join(".verbund/provenance.json").is_file());
     let again = pull();
@@ -95,7 +96,8 @@ fn certificate(node: &Node) -> PathBuf {
             let text = || std::fs::read_to_string(&path).unwrap_or_default();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|e| e == "pem" || e == "crt") && text().contains("BEGIN CERTIFICATE") {
+            } else if path.extension().is_some_and(|e| e == "pem" || e == "crt") && text().contains("BEGIN CERTIFICATE")
+            {
                 return path;
             }
         }
@@ -140,7 +142,11 @@ fn an_it_system_lists_searches_and_pulls_over_https() {
     assert_eq!(https.plain(href, &[]).status, 401);
     assert_eq!(https.plain(href, &["--header", "Authorization: Bearer vbt_wrong"]).status, 401);
     assert_eq!(https.get("/api/v1/mitte/releases/de-he/hundesteuer/9.9.9", &[]).status, 404);
-    assert_eq!(https.get("/api/v1/mitte/releases/de-he/hundesteuer/1.0.0/files/../../../etc/passwd", &["--path-as-is"]).status / 100, 4);
+    assert_eq!(
+        https.get("/api/v1/mitte/releases/de-he/hundesteuer/1.0.0/files/../../../etc/passwd", &["--path-as-is"]).status
+            / 100,
+        4
+    );
     federation["de-rp"].cli("token revoke test").ok();
     until("the token is revoked", || match https.get(href, &[]).status {
         401 => Ok(()),

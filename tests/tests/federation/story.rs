@@ -13,7 +13,11 @@ fn one_node_founds_a_federation_and_publishes() {
     let found = federation["de-he"].json("process ls");
     assert_eq!(found["processes"][0]["process"], "de-he/hundesteuer-anmeldung", "{found}");
     let again = federation["de-he"].publish(&folder.path);
-    assert_eq!((&again["unchanged"], &again["digest"]), (&true.into(), &published["digest"]), "publishing is idempotent");
+    assert_eq!(
+        (&again["unchanged"], &again["digest"]),
+        (&true.into(), &published["digest"]),
+        "publishing is idempotent"
+    );
 }
 
 #[test]
@@ -52,7 +56,8 @@ fn a_publisher_sees_each_member_confirm() {
     let folder = Folder::new(federation.world.path(), "wohngeld");
     let path = folder.path.to_str().unwrap();
     let done = federation["de-rp"].command(["--json", "publish", path, "--wait", "held", "--timeout", "60s"]).json();
-    let mut holders: Vec<&str> = done["reached"]["held_by"].as_array().unwrap().iter().map(|h| h.as_str().unwrap()).collect();
+    let mut holders: Vec<&str> =
+        done["reached"]["held_by"].as_array().unwrap().iter().map(|h| h.as_str().unwrap()).collect();
     holders.sort_unstable();
     assert_eq!(holders, ["de-he", "de-sl"], "{done}");
     assert_eq!(done["reached"]["witnessed"], true, "{done}");
@@ -138,7 +143,8 @@ fn a_node_in_two_federations_shows_nothing_of_one_in_the_other() {
     assert!(which.contains("mitte") && which.contains("sued"), "{which}");
 
     // Nothing of one in the other: neither names nor files, on no node, through no interface.
-    let all = |node: &verbund_tests::Node, slug: &str| node.json(&format!("--federation {slug} process ls")).to_string();
+    let all =
+        |node: &verbund_tests::Node, slug: &str| node.json(&format!("--federation {slug} process ls")).to_string();
     assert!(!all(&mitte["de-th"], "sued").contains("mitte") && !all(&mitte["de-th"], "mitte").contains("sued"));
     assert!(!all(&mitte["de-he"], "mitte").contains("sued"));
     for line in ["status", "process ls", "events", "member ls", "federation ls"] {

@@ -119,8 +119,11 @@ fn node(raise: &mut Raise<'_>, status: &Status) {
     use Severity::{Error, Warning};
     let started = Some(raise.facts.started);
     if let Some(path) = &raise.facts.root_key {
-        let text = format!("the member's root key lies on this node ({path}): whoever takes over the node takes over the member");
-        let next = "copy it to a medium that is kept offline, check the copy, delete the file here and restart the node";
+        let text = format!(
+            "the member's root key lies on this node ({path}): whoever takes over the node takes over the member"
+        );
+        let next =
+            "copy it to a medium that is kept offline, check the copy, delete the file here and restart the node";
         raise.put("root_key_on_node", Warning, "", text, next).since(started);
     }
     if let Some((text, over)) = &raise.facts.certificate {
@@ -135,8 +138,18 @@ fn node(raise: &mut Raise<'_>, status: &Status) {
     }
     let disk = &status.disk;
     if disk.intake_stopped {
-        let text = format!("{} MiB are free, the floor is {} MiB: nothing more is taken in", disk.free_bytes >> 20, disk.floor_bytes >> 20);
-        raise.put("disk_floor", Error, "", text, "free or add space; intake goes on by itself. `verbund store df` shows what takes it");
+        let text = format!(
+            "{} MiB are free, the floor is {} MiB: nothing more is taken in",
+            disk.free_bytes >> 20,
+            disk.floor_bytes >> 20
+        );
+        raise.put(
+            "disk_floor",
+            Error,
+            "",
+            text,
+            "free or add space; intake goes on by itself. `verbund store df` shows what takes it",
+        );
     } else if disk.free_bytes < disk.floor_bytes.saturating_mul(2) {
         let text = format!("{} MiB are free; below {} MiB intake stops", disk.free_bytes >> 20, disk.floor_bytes >> 20);
         raise.put("disk_low", Warning, "", text, "free or add space; `verbund store df` shows what takes it");
@@ -161,9 +174,14 @@ fn damaged(raise: &mut Raise<'_>, journal: &Journal) {
         let next = "check the disk, then start the node again; what was acknowledged is on disk";
         raise.put("journal_failed", Error, "", format!("the journal takes nothing more: {why}"), next);
     }
-    let next = "look after the disk (smartctl, dmesg) and keep a copy of the folder; what can be had from members is fetched";
+    let next =
+        "look after the disk (smartctl, dmesg) and keep a copy of the folder; what can be had from members is fetched";
     for place in journal.damaged.iter().take(DAMAGES_MAX) {
-        let size = if place.bytes == 0 { "the segment is missing".to_owned() } else { format!("{} bytes from {} on", place.bytes, place.offset) };
+        let size = if place.bytes == 0 {
+            "the segment is missing".to_owned()
+        } else {
+            format!("{} bytes from {} on", place.bytes, place.offset)
+        };
         let text = format!("the journal is damaged in segment {}: {size}", place.segment);
         let subject = format!("{}/{}", place.segment, place.offset);
         raise.put("journal_damaged", Error, &subject, text, next).since(started);
@@ -173,7 +191,10 @@ fn damaged(raise: &mut Raise<'_>, journal: &Journal) {
         raise.put("journal_damaged", Error, "further", text, next).since(started);
     }
     if let Some(cut) = &journal.cut {
-        let text = format!("{} unreadable bytes were cut off the end of the journal (segment {}) at the start", cut.bytes, cut.segment);
+        let text = format!(
+            "{} unreadable bytes were cut off the end of the journal (segment {}) at the start",
+            cut.bytes, cut.segment
+        );
         let next = "nothing to do after a crash or power cut; otherwise look after the disk. Members are asked for what is missing";
         raise.put("journal_cut", Warning, "", text, next).since(started);
     }
@@ -188,8 +209,14 @@ fn of_federation(raise: &mut Raise<'_>, f: &FederationStatus) {
     }
     for wait in &f.approvals_awaited {
         let about = if wait.change == "admit" { "a request to join" } else { "a change" };
-        let text = format!("{about} waits for you: {} {} ({} of {} approvals)", wait.change, wait.handle, wait.approvals, wait.needed);
-        let next = format!("compare the fingerprint {} over the telephone, then `verbund member {} {}`", wait.fingerprint, wait.change, wait.handle);
+        let text = format!(
+            "{about} waits for you: {} {} ({} of {} approvals)",
+            wait.change, wait.handle, wait.approvals, wait.needed
+        );
+        let next = format!(
+            "compare the fingerprint {} over the telephone, then `verbund member {} {}`",
+            wait.fingerprint, wait.change, wait.handle
+        );
         let subject = format!("{} {}", wait.change, wait.fingerprint);
         let raised = raise.put("approval_awaited", Info, &subject, text, &next);
         raised.since((wait.change == "admit").then_some(wait.since));
@@ -200,7 +227,8 @@ fn of_federation(raise: &mut Raise<'_>, f: &FederationStatus) {
         raise.put("artifact_quarantined", Error, "", text, next);
     }
     missing(raise, f);
-    for member in &f.members {
+    // Before the admission nobody lets this node in.
+    for member in f.members.iter().filter(|_| f.standing != Standing::Requested) {
         of_member(raise, member);
     }
     if f.standing == Standing::Former {
@@ -210,7 +238,8 @@ fn of_federation(raise: &mut Raise<'_>, f: &FederationStatus) {
     let own = f.members.iter().find(|m| m.own);
     if own.is_some_and(|m| m.log == LogState::Forked) {
         let text = "the log of this member has forked: two copies of this node signed".to_owned();
-        let next = "stop the other copy; a new writer has to be named with the root key before this member can publish again";
+        let next =
+            "stop the other copy; a new writer has to be named with the root key before this member can publish again";
         raise.put("own_log_forked", Error, "", text, next);
     }
 }
@@ -228,7 +257,13 @@ fn missing(raise: &mut Raise<'_>, f: &FederationStatus) {
     let stuck = f.pending.iter().find(|p| !matches!(p.code.as_str(), "fetching" | "waiting" | "over_limit"));
     if let Some(first) = stuck {
         let text = format!("{lacking} of {} releases are not complete here; {}: {}", f.known, first.release, first.why);
-        raise.put("releases_missing", Warning, "", text, "`verbund sync status` names each with its reason and who holds it");
+        raise.put(
+            "releases_missing",
+            Warning,
+            "",
+            text,
+            "`verbund sync status` names each with its reason and who holds it",
+        );
     } else if f.pending.iter().any(|p| p.code != "over_limit") {
         let text = format!("{lacking} of {} releases are on their way", f.known);
         raise.put("releases_pending", Info, "", text, "");
@@ -244,13 +279,19 @@ fn of_member(raise: &mut Raise<'_>, m: &MemberRow) {
         Connection::Own | Connection::Connected { .. } => {}
         Connection::Disconnected { since, error, .. } => {
             let why = error.as_ref().map_or_else(String::new, |e| format!(": {e}"));
-            let next = format!("`verbund peer show {handle}` shows its addresses; ask the member whether its node runs");
+            let next =
+                format!("`verbund peer show {handle}` shows its addresses; ask the member whether its node runs");
             let started = raise.facts.started;
-            let raised = raise.put("peer_disconnected", Warning, handle, format!("{handle} is not connected{why}"), &next);
+            let raised =
+                raise.put("peer_disconnected", Warning, handle, format!("{handle} is not connected{why}"), &next);
             raised.since(Some(since.unwrap_or(started)));
         }
-        Connection::Paused => drop(raise.put("peer_paused", Info, handle, format!("{handle} is paused here"), &resume).dated),
-        Connection::Blocked => drop(raise.put("peer_blocked", Info, handle, format!("{handle} is blocked here"), &unblock).dated),
+        Connection::Paused => {
+            drop(raise.put("peer_paused", Info, handle, format!("{handle} is paused here"), &resume).dated)
+        }
+        Connection::Blocked => {
+            drop(raise.put("peer_blocked", Info, handle, format!("{handle} is blocked here"), &unblock).dated)
+        }
     }
     if m.log == LogState::Forked && !m.own {
         let text = format!("the log of {handle} has forked and is closed at {} entries", m.log_size);
@@ -263,7 +304,8 @@ fn of_member(raise: &mut Raise<'_>, m: &MemberRow) {
         raise.put("clock_offset", Warning, handle, text, "check which of the two is wrong; both should follow NTP");
     }
     if m.stale {
-        let text = format!("{handle} has not confirmed for more than 15 minutes that its log ends where it is known to");
+        let text =
+            format!("{handle} has not confirmed for more than 15 minutes that its log ends where it is known to");
         let next = format!("newer entries, such as recalls, may be missing here; see `verbund peer show {handle}`");
         raise.put("member_stale", Warning, handle, text, &next);
     }
@@ -296,7 +338,9 @@ impl Register {
         } else {
             known.extend(seen);
         }
-        out.sort_by(|a, b| (b.severity, &a.federation, a.since, &a.code).cmp(&(a.severity, &b.federation, b.since, &b.code)));
+        out.sort_by(|a, b| {
+            (b.severity, &a.federation, a.since, &a.code).cmp(&(a.severity, &b.federation, b.since, &b.code))
+        });
         out
     }
 }

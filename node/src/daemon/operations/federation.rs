@@ -149,7 +149,9 @@ pub async fn federation_log(node: &Arc<Node>, request: Scope) -> Result<CharterL
         let mut versions = Vec::new();
         for bundle in charters::bundles(view, 1, usize::MAX)? {
             let charter = Charter::parse(&bundle.payload).map_err(|e| RowsError(e.to_string()))?;
-            let name = |member: &MemberId| charter.member(member).or_else(|| newest.as_ref()?.charter.member(member)).map(|m| m.handle.clone());
+            let name = |member: &MemberId| {
+                charter.member(member).or_else(|| newest.as_ref()?.charter.member(member)).map(|m| m.handle.clone())
+            };
             let approved = bundle.approvals.iter().filter_map(|bytes| {
                 let envelope = Envelope::parse(bytes).ok()?;
                 verbund_protocol::documents::Approval::open(&envelope).ok()
@@ -189,8 +191,7 @@ pub(super) fn describe(
 pub async fn federation_create(node: &Arc<Node>, request: FederationCreateRequest) -> Result<FederationView, Problem> {
     let member = node.shared.member.clone();
     let missing = |what: &str| {
-        Problem::new(Code::KeyMissing, format!("the {what} key is not on this node"))
-            .next("found where the key lies")
+        Problem::new(Code::KeyMissing, format!("the {what} key is not on this node")).next("found where the key lies")
     };
     let root = member.root.as_ref().ok_or_else(|| missing("root"))?;
     let approver = member.approver.as_ref().ok_or_else(|| missing("approver"))?;
@@ -200,7 +201,8 @@ pub async fn federation_create(node: &Arc<Node>, request: FederationCreateReques
         return Err(Problem::new(Code::Conflict, format!("a federation {slug:?} is on this node already"))
             .next("choose another --slug"));
     }
-    let writer = Writer { federation: None, member: member.id, seq: 1, prev: None, peer: member.node.peer(), closes: None };
+    let writer =
+        Writer { federation: None, member: member.id, seq: 1, prev: None, peer: member.node.peer(), closes: None };
     let writer = writer.seal(&[root]).map_err(|e| bad(e.to_string()))?;
     let identities: Result<Vec<_>, _> = member.chain.iter().map(|bytes| Envelope::parse(bytes)).collect();
     let identities = identities.map_err(|e| bad(e.to_string()))?;

@@ -39,9 +39,10 @@ pub(super) fn dial_problem(error: &DialFailure) -> Problem {
 
 /// Uses a ticket: returns once the other node's key is proved and the request is lodged or refused there.
 pub async fn peer_add(node: &Arc<Node>, request: PeerAddRequest) -> Result<Joining, Problem> {
-    let ticket: Ticket = request.ticket.parse().map_err(|e: verbund_protocol::wire::ticket::TicketError| {
-        Problem::new(Code::BadTicket, e.to_string())
-    })?;
+    let ticket: Ticket = request
+        .ticket
+        .parse()
+        .map_err(|e: verbund_protocol::wire::ticket::TicketError| Problem::new(Code::BadTicket, e.to_string()))?;
     let member = &node.shared.member;
     if ticket.handle != member.identity.handle {
         let text = format!("the ticket is for {}, this node is {}", ticket.handle, member.identity.handle);
@@ -107,7 +108,11 @@ async fn settle(node: &Arc<Node>, instance: &Arc<Instance>, ticket: &Ticket) -> 
     let wait = async {
         loop {
             let report = instance.query(|core, _, _| core.join_progress()).await.map_err(problem)?;
-            let member = instance.charter().await.map_err(problem)?.is_some_and(|c| c.charter.member(&node.shared.member.id).is_some());
+            let member = instance
+                .charter()
+                .await
+                .map_err(problem)?
+                .is_some_and(|c| c.charter.member(&node.shared.member.id).is_some());
             if report.lodged || report.refused || member {
                 return Ok::<_, Problem>(());
             }
@@ -117,8 +122,11 @@ async fn settle(node: &Arc<Node>, instance: &Arc<Instance>, ticket: &Ticket) -> 
     if tokio::time::timeout(LODGE_MAX, wait).await.is_err() {
         let report = instance.query(|core, _, _| core.join_progress()).await.map_err(problem)?;
         let text = if report.text.is_empty() { "no answer".to_owned() } else { report.text };
-        return Err(Problem::new(Code::Timeout, format!("the node proved its key, but did not take the request: {text}"))
-            .next("it goes on by itself; look with `verbund peer add TICKET --wait` or `verbund status`"));
+        return Err(Problem::new(
+            Code::Timeout,
+            format!("the node proved its key, but did not take the request: {text}"),
+        )
+        .next("it goes on by itself; look with `verbund peer add TICKET --wait` or `verbund status`"));
     }
     let state = look(node, instance, ticket).await?;
     if let JoinState::Refused { code, reason, .. } = &state.state
@@ -140,9 +148,15 @@ async fn look(node: &Arc<Node>, instance: &Arc<Instance>, ticket: &Ticket) -> Re
     let state = match member {
         Some(charter) => {
             let net = instance.net.status().await.unwrap_or_default();
-            let others: Vec<_> = charter.writers.iter().filter(|(m, _)| **m != me).map(|(_, w)| w.writer.peer).collect();
-            let connected = others.iter().filter(|p| net.peers.get(p).is_some_and(|s| !s.connections.is_empty())).count();
-            JoinState::Admitted { charter_version: charter.charter.version, connected: count(connected), of: count(others.len()) }
+            let others: Vec<_> =
+                charter.writers.iter().filter(|(m, _)| **m != me).map(|(_, w)| w.writer.peer).collect();
+            let connected =
+                others.iter().filter(|p| net.peers.get(p).is_some_and(|s| !s.connections.is_empty())).count();
+            JoinState::Admitted {
+                charter_version: charter.charter.version,
+                connected: count(connected),
+                of: count(others.len()),
+            }
         }
         None => waiting(report),
     };
@@ -204,7 +218,7 @@ async fn ticket_of(named: &Named) -> Result<Ticket, Problem> {
             _ => None,
         })
     });
-    read.await.map_err(problem)?.ok_or_else(|| {
-        Problem::new(Code::Conflict, format!("this node founded {}; it did not join it", named.name))
-    })
+    read.await
+        .map_err(problem)?
+        .ok_or_else(|| Problem::new(Code::Conflict, format!("this node founded {}; it did not join it", named.name)))
 }

@@ -49,16 +49,22 @@ fn random<const N: usize>() -> Result<[u8; N], Problem> {
 /// Makes a ticket.
 pub async fn invite(node: &Arc<Node>, request: InviteRequest) -> Result<Invitation, Problem> {
     let named = node.named(request.federation.as_deref()).await?;
-    let handle: Handle = request.handle.parse().map_err(|e: verbund_protocol::ids::IdError| Problem::new(Code::BadRequest, e.to_string()))?;
+    let handle: Handle = request
+        .handle
+        .parse()
+        .map_err(|e: verbund_protocol::ids::IdError| Problem::new(Code::BadRequest, e.to_string()))?;
     let valid_ms = request.valid_ms.unwrap_or(TICKET_MS);
     let (id, secret) = (random()?, random()?);
-    let reply = command(&named, Command::Invite { handle: handle.clone(), id, secret, valid_s: valid_ms / 1_000 }).await?;
+    let reply =
+        command(&named, Command::Invite { handle: handle.clone(), id, secret, valid_s: valid_ms / 1_000 }).await?;
     let Reply::Ticket(ticket) = reply else { return Err(unexpected()) };
     let addresses = ticket.parse::<verbund_protocol::wire::ticket::Ticket>().map(|t| t.addresses).unwrap_or_default();
     let local = |a: &String| a.starts_with("127.") || a.starts_with("[::1]") || a.starts_with("localhost");
     let mut warnings = Vec::new();
     if addresses.iter().all(local) {
-        warnings.push("all addresses in it are of this machine itself; set announce in node.toml for other machines".to_owned());
+        warnings.push(
+            "all addresses in it are of this machine itself; set announce in node.toml for other machines".to_owned(),
+        );
     }
     let valid_until = Moment::from_unix_ms(Moment::now().unix_ms().saturating_add(valid_ms));
     Ok(Invitation { ticket, federation: named.slug, handle, valid_until, addresses, warnings })
@@ -81,7 +87,9 @@ pub async fn member_requests(node: &Arc<Node>, request: Scope) -> Result<MemberR
 async fn open(named: &Named) -> Result<Vec<JoinRequest>, Problem> {
     let Some(charter) = named.instance.charter().await.map_err(problem)? else { return Ok(Vec::new()) };
     let net = named.instance.net.status().await.unwrap_or_default();
-    let asked = named.instance.query(|core, view, now| Ok::<_, verbund_protocol::view::rows::RowsError>((core.requests(now, view)?, core.changes(view)?)));
+    let asked = named.instance.query(|core, view, now| {
+        Ok::<_, verbund_protocol::view::rows::RowsError>((core.requests(now, view)?, core.changes(view)?))
+    });
     let (requests, changes) = asked.await.map_err(problem)?.map_err(|e| problem(e.into()))?;
     let row = |handle: &Handle, approved: bool| {
         let peer = charter.charter.by_handle(handle).and_then(|m| charter.writer_of(&m.member));
@@ -218,7 +226,10 @@ async fn decision(
     }
     let text = match charter_version {
         Some(version) => format!("decided by charter {version}"),
-        None if approvals >= needed => "all approvals are there; the members' nodes agree on the charter as soon as enough of them are connected".to_owned(),
+        None if approvals >= needed => {
+            "all approvals are there; the members' nodes agree on the charter as soon as enough of them are connected"
+                .to_owned()
+        }
         None => format!("{approvals} of {needed} approvals"),
     };
     Ok(Decision { handle, fingerprint, approvals: count(approvals), needed: count(needed), charter_version, text })

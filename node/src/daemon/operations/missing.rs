@@ -36,8 +36,19 @@ pub async fn paths(survey: &Survey, blobs: &BlobStore) -> Paths {
     out
 }
 
-/// The parts of a release that are not here yet.
-pub fn pending(survey: &Survey, row: &ReleaseRow, paths: &Paths, traffic: &Traffic) -> Vec<PendingFetch> {
+/// What this node knows of its files.
+#[derive(Clone, Copy)]
+pub struct Here<'a> {
+    /// Their paths.
+    pub paths: &'a Paths,
+    /// How far each fetch is.
+    pub traffic: &'a Traffic,
+    /// The largest artifact that it takes, in bytes.
+    pub max_bytes: u64,
+}
+
+/// The parts of a release that are not here yet; of one that is refused for a file over the limit, those files.
+pub fn pending(survey: &Survey, row: &ReleaseRow, here: &Here<'_>) -> Vec<PendingFetch> {
     let Some(job) = survey.jobs.get(&place(row)) else {
         let why = "waits for its turn: others are being fetched".to_owned();
         return vec![PendingFetch { code: "waiting".into(), why, ..whole(survey, row) }];
@@ -49,23 +60,30 @@ pub fn pending(survey: &Survey, row: &ReleaseRow, paths: &Paths, traffic: &Traff
     if job.refused && job.code != "over_limit" {
         return vec![PendingFetch { code: job.code.into(), why: job.why.clone(), ..whole(survey, row) }];
     }
-    let named = paths.get(&row.manifest);
+    let named = here.paths.get(&row.manifest);
     let part = |(hash, size, from): &(Blake3, u64, Option<PeerId>)| {
         let (code, why) = reason(survey, job, hash, *from);
-        let file = if *hash == row.manifest { MANIFEST } else { named.and_then(|n| n.get(hash)).map_or("?", String::as_str) };
+        let file =
+            if *hash == row.manifest { MANIFEST } else { named.and_then(|n| n.get(hash)).map_or("?", String::as_str) };
         PendingFetch {
             release: survey.name(row),
             file: file.to_owned(),
             size: *size,
-            received: traffic.here(hash).min(*size),
+            received: here.traffic.here(hash).min(*size),
             code: code.to_owned(),
             why,
-            from: from.or(job.last).and_then(|peer| survey.handle(&peer)),
+            from: from.or(job.last).filter(|_| !job.refused).and_then(|peer| survey.handle(&peer)),
             next_try: job.next_try_ms.filter(|_| !job.refused).map(|ms| survey.soon(ms)),
             attempts: job.failures,
         }
     };
-    job.left.iter().take(FILES_MAX).map(part).collect()
+    let over = |(_, size, _): &&(Blake3, u64, Option<PeerId>)| !job.refused || *size > here.max_bytes;
+    let parts: Vec<_> = job.left.iter().filter(over).take(FILES_MAX).map(part).collect();
+    if parts.is_empty() {
+        // It is the manifest itself.
+        return vec![PendingFetch { code: job.code.into(), why: job.why.clone(), ..whole(survey, row) }];
+    }
+    parts
 }
 
 /// A release of which nothing more is known than that it is not here.
@@ -91,7 +109,9 @@ fn reason(survey: &Survey, job: &MissingReport, hash: &Blake3, from: Option<Peer
         Some(_) if damaged => ("fetching", "it was damaged on disk and is coming again".to_owned()),
         Some(_) => ("fetching", "being fetched".to_owned()),
         None if job.refused => (job.code, job.why.clone()),
-        None if damaged && job.why.is_empty() => ("quarantined", "it was damaged on disk and waits to be fetched again".to_owned()),
+        None if damaged && job.why.is_empty() => {
+            ("quarantined", "it was damaged on disk and waits to be fetched again".to_owned())
+        }
         None if damaged => ("quarantined", format!("it was damaged on disk; {}", job.why)),
         None if job.next_try_ms.is_some() => (job.code, job.why.clone()),
         None => ("waiting", "waits for its turn: other files are being fetched".to_owned()),
@@ -99,11 +119,11 @@ fn reason(survey: &Survey, job: &MissingReport, hash: &Blake3, from: Option<Peer
 }
 
 /// Everything that this node lacks.
-pub fn here(survey: &Survey, paths: &Paths, traffic: &Traffic) -> Vec<Missing> {
+pub fn here(survey: &Survey, here: &Here<'_>) -> Vec<Missing> {
     let one = |row: &ReleaseRow| {
         let job = survey.jobs.get(&place(row));
         let bytes = match job.filter(|j| j.manifest_read) {
-            Some(job) => job.left.iter().map(|(hash, size, _)| size.saturating_sub(traffic.here(hash))).sum(),
+            Some(job) => job.left.iter().map(|(hash, size, _)| size.saturating_sub(here.traffic.here(hash))).sum(),
             None => row.manifest_size + row.total_size,
         };
         Missing {
@@ -111,7 +131,7 @@ pub fn here(survey: &Survey, paths: &Paths, traffic: &Traffic) -> Vec<Missing> {
             digest: row.id,
             bytes,
             holders: holders(survey, row),
-            files: pending(survey, row, paths, traffic),
+            files: pending(survey, row, here),
         }
     };
     survey.stock.listed.iter().map(one).collect()
@@ -140,20 +160,22 @@ pub fn why_not_there(survey: &Survey, peer: &PeerId, row: &ReleaseRow) -> (&'sta
     let away = matches!(connection, Connection::Disconnected { .. });
     let known = survey.peers.get(peer);
     if known.is_none_or(|p| p.holdings.is_none()) {
-        let text = if away { "not connected; it has said nothing since this node started" } else { "it has not said yet what it holds" };
+        let text = if away {
+            "not connected; it has said nothing since this node started"
+        } else {
+            "it has not said yet what it holds"
+        };
         return ("unknown", text.to_owned());
     }
     if away {
         return ("not_connected", "not connected".to_owned());
     }
-    let status = known.and_then(|p| p.status.as_ref()).map(|(_, status)| status);
-    let size = status.and_then(|s| s.logs.iter().find(|l| l.log == row.log)).map(|l| l.size);
-    match size {
+    match survey.entries_at(peer, &row.log) {
         Some(size) if size <= row.index => {
             let owner = survey.handle_of(&row.member).map_or_else(|| row.member.to_string(), |h| h.to_string());
             ("behind", format!("it has {size} entries of the log of {owner}, this is number {}", row.index + 1))
         }
-        _ => ("fetching", "it has not fetched all files yet".to_owned()),
+        _ => ("fetching", "it has the entry, but not yet all files".to_owned()),
     }
 }
 

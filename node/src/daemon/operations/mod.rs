@@ -7,7 +7,7 @@ mod federation;
 mod joining;
 mod members;
 mod missing;
-mod nodes;
+mod peers;
 mod processes;
 mod releases;
 pub mod select;
@@ -20,19 +20,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::node::Node;
+use crate::admin::api::*;
+use crate::admin::calls::with_operations;
+use crate::admin::{Answer, Code, Daemon, Download, Lines, Problem, Upload};
 use federation::*;
 use joining::*;
 use members::*;
-use nodes::*;
+use peers::*;
 use processes::*;
 use releases::*;
 use status::*;
 use sync::*;
 use upkeep::*;
-use super::node::Node;
-use crate::admin::api::*;
-use crate::admin::calls::with_operations;
-use crate::admin::{Answer, Daemon, Download, Lines, Problem, Upload};
 
 /// The node as its admin socket sees it.
 pub struct Operations(pub Arc<Node>);

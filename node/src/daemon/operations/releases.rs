@@ -47,7 +47,9 @@ fn refusals(problems: Vec<release::Problem>) -> Problem {
     let count = problems.len();
     let text = if count == 1 { "one rule is broken".to_owned() } else { format!("{count} rules are broken") };
     let code = if taken && count == 1 { Code::VersionTaken } else { Code::Refused };
-    Problem::new(code, text).errors(problems.into_iter().map(refusal).collect()).next("correct the folder and publish again; nothing was published")
+    Problem::new(code, text)
+        .errors(problems.into_iter().map(refusal).collect())
+        .next("correct the folder and publish again; nothing was published")
 }
 
 fn publisher_key(node: &Node) -> Result<&SecretKey, Problem> {
@@ -72,7 +74,9 @@ async fn complete(node: &Arc<Node>, named: &Named, request: &ReleaseRequest) -> 
     let files: BTreeSet<String> = request.files.iter().map(|f| f.path.clone()).collect();
     let handle = node.shared.member.identity.handle.clone();
     let derive = |published: &Published| {
-        submission.complete(published, &defaults, Context { owner: Some(&handle), files: Some(&files) }).map_err(refusals)
+        submission
+            .complete(published, &defaults, Context { owner: Some(&handle), files: Some(&files) })
+            .map_err(refusals)
     };
     // First without a history: which process is it, and which version if one is named?
     let draft = derive(&Published::default())?;
@@ -95,7 +99,13 @@ async fn complete(node: &Arc<Node>, named: &Named, request: &ReleaseRequest) -> 
         None => derive(&Published { versions: before.iter().filter_map(|row| row.version.parse().ok()).collect() })?,
     };
     let time_s = same.map_or_else(|| now().wall_s(), |row| row.published_s);
-    let draft = Draft { federation: named.instance.federation, member, time_s, metadata: &derived.metadata, manifest: &manifest };
+    let draft = Draft {
+        federation: named.instance.federation,
+        member,
+        time_s,
+        metadata: &derived.metadata,
+        manifest: &manifest,
+    };
     let prepared = draft.prepare().map_err(|e| Problem::new(Code::Refused, e.to_string()))?;
     let reference = format!("{handle}/{slug}@{}", derived.metadata.version);
     Ok(Completed { reference, prepared, published: same.cloned(), derived })
@@ -104,7 +114,13 @@ async fn complete(node: &Arc<Node>, named: &Named, request: &ReleaseRequest) -> 
 fn manifest(files: &[FileEntry]) -> Result<Manifest, Problem> {
     let entry = |f: &FileEntry| {
         let path = f.path.parse().map_err(|e: release::path::PathError| format!("{}: {e}", f.path))?;
-        Ok(release::FileEntry { path, size: f.size, media_type: f.media_type.clone(), sha256: f.sha256, blake3: f.blake3 })
+        Ok(release::FileEntry {
+            path,
+            size: f.size,
+            media_type: f.media_type.clone(),
+            sha256: f.sha256,
+            blake3: f.blake3,
+        })
     };
     let entries = files.iter().map(entry).collect::<Result<_, String>>();
     let made = entries.and_then(|entries| Manifest::new(entries).map_err(|e| e.to_string()));
@@ -119,7 +135,8 @@ fn words(warnings: &[release::Problem]) -> Vec<String> {
 pub async fn release_check(node: &Arc<Node>, request: ReleaseRequest) -> Result<ReleaseChecked, Problem> {
     let named = node.named(request.federation.as_deref()).await?;
     let completed = complete(node, &named, &request).await?;
-    let mut missing: Vec<_> = request.files.iter().map(|f| f.blake3).filter(|hash| !node.shared.blobs.has(hash)).collect();
+    let mut missing: Vec<_> =
+        request.files.iter().map(|f| f.blake3).filter(|hash| !node.shared.blobs.has(hash)).collect();
     missing.sort();
     missing.dedup();
     Ok(ReleaseChecked {
@@ -164,7 +181,10 @@ async fn present(node: &Arc<Node>, files: &[FileEntry]) -> Result<Vec<crate::blo
         }
         let sha256 = node.sha256(&file.blake3).await.map_err(|e| Problem::new(Code::Internal, e))?;
         if sha256 != file.sha256 {
-            return Err(Problem::new(Code::VerificationFailed, format!("{} has {sha256}, not {}", file.path, file.sha256)));
+            return Err(Problem::new(
+                Code::VerificationFailed,
+                format!("{} has {sha256}, not {}", file.path, file.sha256),
+            ));
         }
     }
     Ok(pins)
@@ -273,7 +293,8 @@ async fn confirmed(named: &Named, row: &ReleaseRow) -> Result<Confirmed, Problem
     let charter = charter(named).await?;
     let (log, index) = (row.log, row.index);
     let asked = named.instance.query(move |core, view, _| {
-        let promises: Result<Vec<CosignedRow>, _> = state::list(view, Table::Promises, &key::cosigned_of(&log), usize::MAX);
+        let promises: Result<Vec<CosignedRow>, _> =
+            state::list(view, Table::Promises, &key::cosigned_of(&log), usize::MAX);
         (promises, core.holders(&log, index))
     });
     let (promises, holders) = asked.await.map_err(problem)?;
@@ -330,7 +351,14 @@ async fn relevant(events: &mut tokio::sync::broadcast::Receiver<super::super::ev
         match events.recv().await {
             Ok(told) => {
                 let kind = told.kind.as_ref();
-                if matches!(kind, Some(EventKind::Cosigned { .. } | EventKind::HoldingsChanged { .. } | EventKind::CharterAdopted { .. })) {
+                if matches!(
+                    kind,
+                    Some(
+                        EventKind::Cosigned { .. }
+                            | EventKind::HoldingsChanged { .. }
+                            | EventKind::CharterAdopted { .. }
+                    )
+                ) {
                     return;
                 }
             }

@@ -186,17 +186,19 @@ async fn federation(node: &Node, named: &Named, survey: &Survey) -> Result<Feder
     };
     let rules = survey.charter.as_ref().map(|c| &c.charter);
     let paths = missing::paths(survey, &node.shared.blobs).await;
-    let traffic = &named.instance.traffic;
+    let max = node.shared.blobs.max_artifact_bytes();
+    let here = missing::Here { paths: &paths, traffic: &named.instance.traffic, max_bytes: max };
     let listen: Vec<String> = named.instance.addresses.borrow().iter().map(ToString::to_string).collect();
     let announce = Some(&named.instance.announce).filter(|a| !a.is_empty()).cloned().unwrap_or_else(|| listen.clone());
     let listed = &survey.stock.listed;
-    let mut pending: Vec<_> = listed.iter().flat_map(|row| missing::pending(survey, row, &paths, traffic)).collect();
+    let mut pending: Vec<_> = listed.iter().flat_map(|row| missing::pending(survey, row, &here)).collect();
     // Those that were not looked at count as one each: their files may not be known yet.
     let pending_total = pending.len() as u64 + survey.stock.missing.saturating_sub(listed.len() as u64);
     pending.truncate(PENDING_MAX);
     let over = |job: &&verbund_protocol::core::report::MissingReport| job.refused && job.code == "over_limit";
-    let max = node.shared.blobs.max_artifact_bytes();
-    let larger = |job: &verbund_protocol::core::report::MissingReport| job.left.iter().filter(|(_, size, _)| *size > max).count().max(1);
+    let larger = |job: &verbund_protocol::core::report::MissingReport| {
+        job.left.iter().filter(|(_, size, _)| *size > max).count().max(1)
+    };
     Ok(FederationStatus {
         slug: named.slug.clone(),
         id: named.instance.federation,
@@ -291,7 +293,10 @@ fn awaited(survey: &Survey) -> Vec<AwaitedApproval> {
 
 fn own_log(survey: &Survey) -> OwnLog {
     let Some(row) = survey.logs.get(&survey.me.peer) else { return OwnLog::default() };
-    let others = survey.charter.as_ref().map_or(0, |c| c.charter.members.iter().filter(|m| m.member != survey.me.member).count());
+    let others = survey
+        .charter
+        .as_ref()
+        .map_or(0, |c| c.charter.members.iter().filter(|m| m.member != survey.me.member).count());
     OwnLog {
         size: row.size(),
         witnessed_size: row.witnessed.map_or(0, |(size, _)| size),

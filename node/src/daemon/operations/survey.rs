@@ -226,7 +226,9 @@ fn read(
         for hash in damaged {
             let refers = rows.scan(Table::Artifacts, hash.as_bytes(), &[], 16)?;
             let mut places = refers.iter().filter_map(|(row_key, _)| scrub::place_of(row_key));
-            if places.any(|place| matches!(scrub::release_at(rows, &place), Ok(Some(row)) if erased(rows, &row) == Ok(false))) {
+            if places.any(
+                |place| matches!(scrub::release_at(rows, &place), Ok(Some(row)) if erased(rows, &row) == Ok(false)),
+            ) {
                 out.stock.quarantined.insert(*hash);
             }
         }
@@ -345,6 +347,14 @@ impl Survey {
     pub fn name(&self, row: &ReleaseRow) -> String {
         let owner = self.handle_of(&row.member).map_or_else(|| row.member.to_string(), |h| h.to_string());
         format!("{owner}/{}@{}", row.slug, row.version)
+    }
+    /// Entries of a log that another node has, by its last words; none if it has said nothing of the log.
+    pub fn entries_at(&self, peer: &PeerId, log: &PeerId) -> Option<u64> {
+        let known = self.peers.get(peer)?;
+        let polled = known.status.as_ref().and_then(|(_, s)| s.logs.iter().find(|l| l.log == *log)).map(|l| l.size);
+        // Holdings are told at once, a status when it is asked for.
+        let told = known.holdings.as_ref().and_then(|h| h.logs.iter().find(|l| l.log == *log)).map(|l| l.below);
+        polled.max(told)
     }
     /// This member's standing.
     pub fn standing(&self) -> Standing {

@@ -52,7 +52,9 @@ pub async fn sync_status(node: &Arc<Node>, request: SyncStatusRequest) -> Result
             }
             None => {
                 let paths = missing::paths(&survey, &node.shared.blobs).await;
-                let here = missing::here(&survey, &paths, &named.instance.traffic);
+                let max_bytes = node.shared.blobs.max_artifact_bytes();
+                let known = missing::Here { paths: &paths, traffic: &named.instance.traffic, max_bytes };
+                let here = missing::here(&survey, &known);
                 (survey.stock.known, survey.stock.missing, here)
             }
         };
@@ -65,14 +67,13 @@ pub async fn sync_status(node: &Arc<Node>, request: SyncStatusRequest) -> Result
 /// How far every log is known here, or to another node.
 fn logs(survey: &Survey, other: Option<&verbund_protocol::ids::PeerId>) -> Vec<LogSync> {
     let claims = || survey.peers.values().filter_map(|p| p.status.as_ref()).flat_map(|(_, status)| &status.logs);
-    let theirs = other.and_then(|peer| survey.peers.get(peer)?.status.as_ref());
     let mut out = Vec::new();
     for (log, row) in &survey.logs {
         let owner = row.owner.and_then(|m| survey.handle_of(&m)).or_else(|| survey.handle(log));
         let Some(handle) = owner else { continue };
         let size = match other {
             None => row.size(),
-            Some(_) => theirs.and_then(|(_, s)| s.logs.iter().find(|l| l.log == *log)).map_or(0, |l| l.size),
+            Some(peer) => survey.entries_at(peer, log).unwrap_or(0),
         };
         let claimed = claims().filter(|l| l.log == *log).map(|l| l.note_size).max().unwrap_or(0);
         // What lies beyond the end of a closed log is not wanted.

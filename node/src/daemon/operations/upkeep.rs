@@ -61,7 +61,8 @@ pub async fn events_follow(node: &Arc<Node>, request: EventsRequest) -> Result<L
     let code = request.code;
     // Followed before the list is read: nothing falls between the two.
     let follower = node.shared.events.follow();
-    let known = request.after.map(|after| node.shared.events.list(after, usize::MAX, code.as_deref())).unwrap_or_default();
+    let known =
+        request.after.map(|after| node.shared.events.list(after, usize::MAX, code.as_deref())).unwrap_or_default();
     let last = known.last().map_or(request.after.unwrap_or(0), |told| told.shown.number);
     let stop = node.stop().clone();
     let coming = futures::stream::unfold((follower, stop, last), |(mut follower, stop, last)| async move {
@@ -78,7 +79,8 @@ pub async fn events_follow(node: &Arc<Node>, request: EventsRequest) -> Result<L
             }
         }
     });
-    let fits = move |told: &Told| concerns(told, federation) && code.as_ref().is_none_or(|code| told.shown.code == *code);
+    let fits =
+        move |told: &Told| concerns(told, federation) && code.as_ref().is_none_or(|code| told.shown.code == *code);
     let lines = futures::stream::iter(known).chain(coming);
     Ok(Box::pin(lines.filter_map(move |told| std::future::ready(fits(&told).then_some(Ok(told.shown))))))
 }
@@ -105,9 +107,7 @@ fn internal(error: impl std::fmt::Display) -> Problem {
 fn token_problem(error: TokenError) -> Problem {
     match error {
         TokenError::Refused(_) | TokenError::BadId => Problem::new(Code::BadRequest, error.to_string()),
-        TokenError::Unknown(_) => {
-            Problem::new(Code::NotFound, error.to_string()).next("`verbund token ls` lists them")
-        }
+        TokenError::Unknown(_) => Problem::new(Code::NotFound, error.to_string()).next("`verbund token ls` lists them"),
         TokenError::Randomness(_) | TokenError::Store(_) => internal(error),
     }
 }
@@ -179,8 +179,10 @@ fn meant(all: &[TokenRecord], wanted: &str) -> Result<TokenId, Problem> {
         ([one], _) => Ok(one.id),
         ([], [one, ..]) => Ok(one.id),
         // Somebody may have pasted the token itself: it is not repeated.
-        ([], []) => Err(Problem::new(Code::NotFound, "there is no token of that id or name")
-            .next("`verbund token ls` lists them")),
+        ([], []) => {
+            Err(Problem::new(Code::NotFound, "there is no token of that id or name")
+                .next("`verbund token ls` lists them"))
+        }
         _ => Err(Problem::new(Code::Conflict, format!("{} tokens have that name", standing.len()))
             .next("name one by its id, as `verbund token ls` shows it")),
     }
@@ -245,9 +247,7 @@ pub async fn store_scrub(node: &Arc<Node>, request: ScrubRequest) -> Result<Scru
         async move { tell_lost(&node).await }
     };
     let begun = node.scrub.start(&node.shared.blobs, these, node.stop(), through);
-    begun.ok_or_else(|| {
-        Problem::new(Code::Conflict, "a scrub is running already").next("wait until it is through")
-    })
+    begun.ok_or_else(|| Problem::new(Code::Conflict, "a scrub is running already").next("wait until it is through"))
 }
 
 /// Has every federation look for artifacts that are gone.
@@ -325,7 +325,13 @@ mod tests {
 
     #[test]
     fn a_token_is_meant_by_id_or_by_the_one_standing_name() {
-        let all = [record(1, "civento", true), record(2, "civento", false), record(3, "doppelt", false), record(4, "doppelt", false), record(5, "alt", true)];
+        let all = [
+            record(1, "civento", true),
+            record(2, "civento", false),
+            record(3, "doppelt", false),
+            record(4, "doppelt", false),
+            record(5, "alt", true),
+        ];
         let meant = |wanted: &str| meant(&all, wanted).map(|id| id.to_string()).map_err(|p| p.code);
         assert_eq!(meant("civento"), Ok(format!("{:016x}", 2)));
         assert_eq!(meant(&format!("{:016x}", 1)), Ok(format!("{:016x}", 1)));

@@ -1,3 +1,5 @@
+//! Tests, and a catalogue in memory for those of other modules.
+
 use verbund_protocol::codec;
 use verbund_protocol::documents::{Document as _, Withdrawal};
 use verbund_protocol::ids::{FederationId, MemberId, Sha256};
@@ -6,25 +8,25 @@ use verbund_protocol::view::state::{Audience, LogRow};
 
 use super::*;
 
-const MEMBER: MemberId = MemberId([7; 32]);
+pub const MEMBER: MemberId = MemberId([7; 32]);
 
-fn log() -> PeerId {
+pub fn log() -> PeerId {
     PeerId(PublicKey([1; 32]))
 }
 
 /// A catalogue with one log.
-struct Catalogue(MemoryRows);
+pub struct Catalogue(pub MemoryRows);
 
 impl Catalogue {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut rows = MemoryRows::default();
         rows.apply(vec![change(Table::Logs, key::log(&log()), codec::encode(&LogRow::new(0)).unwrap())]);
         Self(rows)
     }
-    fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+    pub fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
         self.0.apply(vec![change(table, key, value)]);
     }
-    fn release(&mut self, index: u64, artifacts: &[Blake3]) -> ReleaseRow {
+    pub fn release(&mut self, index: u64, artifacts: &[Blake3]) -> ReleaseRow {
         let row = ReleaseRow {
             member: MEMBER,
             slug: "hund".parse().unwrap(),
@@ -50,7 +52,7 @@ impl Catalogue {
         }
         row
     }
-    fn erase(&mut self, row: &ReleaseRow) {
+    pub fn erase(&mut self, row: &ReleaseRow) {
         let withdrawal = Withdrawal {
             federation: FederationId([0; 32]),
             member: row.member,
@@ -139,7 +141,7 @@ fn wanted_are_the_artifacts_of_what_lives_and_the_manifests_of_what_is_missing()
     assert_eq!(wanted(&catalogue.0).unwrap(), (BTreeSet::from([a]), vec![missing.manifest]));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_scrub_finds_damage_quarantines_it_and_runs_alone() {
     let dir = tempfile::tempdir().unwrap();
     let blobs = BlobStore::open(dir.path(), crate::blobs::Options { floor_bytes: 0, ..Default::default() }).unwrap();

@@ -14,7 +14,8 @@ use crate::view::state::{self, EntryRow, key};
 /// What a node received, record by record: charters, and each log's entries in pieces of one or two.
 fn received(w: &World, node: usize) -> (Vec<Record>, Vec<(PeerId, Vec<Record>)>) {
     let disk = &w.nodes[node].disk;
-    let charters = crate::view::charters::bundles(disk, 1, usize::MAX).unwrap().into_iter().map(Record::Charter).collect();
+    let charters =
+        crate::view::charters::bundles(disk, 1, usize::MAX).unwrap().into_iter().map(Record::Charter).collect();
     let mut logs = Vec::new();
     for (log, row) in state::logs(disk).unwrap() {
         let mut records = Vec::new();

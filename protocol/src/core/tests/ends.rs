@@ -55,7 +55,9 @@ fn an_expelled_members_log_ends_at_the_same_size_everywhere() {
         // A newcomer gets the closed log as well.
         let joined = w.join("de-bw");
         w.admit_by_all("de-bw");
-        w.expect(120_000, "in", |w| w.charter(joined).members.len() == 4 && w.holds(joined, &made) && w.may_sign(joined));
+        w.expect(120_000, "in", |w| {
+            w.charter(joined).members.len() == 4 && w.holds(joined, &made) && w.may_sign(joined)
+        });
         w.run(60_000);
         same_catalogue(&w, &[0, 1, 2, joined]);
     }
@@ -197,6 +199,7 @@ fn another_node_takes_over_a_members_log() {
     spare.own.node = org.spare();
     // It starts from what its member's former node had.
     spare.disk = Disk::open(w.nodes[2].disk.journal.clone());
+    spare.artifacts = w.nodes[2].artifacts.clone();
     w.nodes.push(spare);
     w.start(slot);
     w.expect(120_000, "it may sign", |w| w.may_sign(slot));
@@ -260,7 +263,10 @@ fn a_forked_log_is_closed_by_the_proof_at_one_size_everywhere() {
             assert_eq!(w.happened(node, |e| e.code() == "log_forked"), 1, "seed {seed} node {node}");
             assert!(w.holds(node, &before));
         }
-        same_catalogue(&w, &[0, 1, 2]);
+        // Also the node whose log it is comes to the same, whichever of the two histories it wrote.
+        w.expect(120_000, "its own node too", |w| w.log(3, log).end() == Some(end) && w.log(3, log).size() >= end);
+        same_catalogue(&w, &[0, 1, 2, 3]);
+        assert_eq!(w.publish(3, &wish("3.0.0")).unwrap_err().code, "would_be_void");
         // The others go on.
         let next = w.publish(0, &wish("1.0.0")).unwrap();
         w.expect(60_000, "held", |w| (0..3).all(|n| w.holds(n, &next)));

@@ -114,7 +114,9 @@ fn a_rejected_newcomer_sees_the_reason() {
     w.command(0, reject).unwrap();
     w.expect(30_000, "it is told", |w| w.progress(node).contains("Vertrag fehlt"));
     assert!(w.requests(0).is_empty());
-    assert!(w.happened(node, |e| matches!(e, EventKind::JoinProgressed { text } if text.contains("Vertrag fehlt"))) == 1);
+    assert!(
+        w.happened(node, |e| matches!(e, EventKind::JoinProgressed { text } if text.contains("Vertrag fehlt"))) == 1
+    );
 }
 
 #[test]
@@ -155,9 +157,13 @@ fn two_admissions_at_once_give_one_charter_per_version_and_both_in_the_end() {
         let left_is_in = w.charter(0).by_handle(&"de-sl".parse().unwrap()).is_some();
         let (inside, later) = if left_is_in { (left, "de-th") } else { (right, "de-sl") };
         for node in [0, 1, inside] {
-            w.expect(60_000, "it may approve", |w| w.charter(node).version == 3 && w.may_sign(node) && w.requests(node).len() == 1);
+            w.expect(60_000, "it may approve", |w| {
+                w.charter(node).version == 3 && w.may_sign(node) && w.requests(node).len() == 1
+            });
             w.admit(node, later).unwrap();
         }
-        w.expect(60_000, "both are in", |w| (0..4).all(|n| w.charter(n).version == 4 && w.charter(n).members.len() == 4));
+        w.expect(60_000, "both are in", |w| {
+            (0..4).all(|n| w.charter(n).version == 4 && w.charter(n).members.len() == 4)
+        });
     }
 }

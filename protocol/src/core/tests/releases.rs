@@ -4,6 +4,7 @@ use super::world::World;
 use super::world::ops::catalogue;
 use super::world::org::{Org, Wish};
 use crate::core::{Command, EventKind, FetchError};
+use crate::documents::{Correction, Document as _};
 use crate::ids::FederationId;
 use crate::keys::SecretKey;
 use crate::log::{Checkpoint, Origin, sign_checkpoint, tree};
@@ -135,7 +136,9 @@ fn a_release_without_authority_is_void_with_its_reason_on_every_node() {
         let (made, why) = match case {
             0 => (org.release_by(&stranger, org.member, federation, &hund("2.0.0")), "publisher threshold"),
             1 => (org.release_by(&org.approver, org.member, federation, &hund("2.0.0")), "publisher threshold"),
-            2 => (org.release_by(&org.publisher, other.member, federation, &hund("2.0.0")), "another member's namespace"),
+            2 => {
+                (org.release_by(&org.publisher, other.member, federation, &hund("2.0.0")), "another member's namespace")
+            }
             3 => (org.release(federation, &Wish { content: "other", ..hund("1.0.0") }), "published before"),
             _ => (org.release(FederationId([7; 32]), &hund("2.0.0")), "another federation"),
         };
@@ -176,6 +179,40 @@ fn files_for_named_members_are_fetched_by_them_alone() {
 }
 
 #[test]
+fn a_correction_that_widens_the_audience_lets_others_fetch() {
+    let mut w = World::of(34, 3);
+    let made = w.publish(0, &Wish { audience: Some("de-rp"), ..hund("1.0.0") }).unwrap();
+    w.expect(30_000, "the named one holds it", |w| w.holds(1, &made));
+    let org = w.nodes[0].org.clone();
+    let correction = Correction {
+        federation: w.federation,
+        member: org.member,
+        process: "hund".parse().unwrap(),
+        release: made.id,
+        fields: serde_json::json!({ "audience": "federation" }).as_object().unwrap().clone(),
+        time_s: 1,
+    };
+    let leaf = correction.seal(&[&org.publisher]).unwrap().into_bytes();
+    w.command(0, Command::Append(leaf)).unwrap();
+    w.expect(700_000, "all may", |w| w.holds(2, &made));
+}
+
+#[test]
+fn nothing_is_fetched_from_a_paused_peer() {
+    let mut w = World::of(35, 3);
+    let peer = w.nodes[0].peer();
+    let note = |paused| Command::Peer(crate::record::PeerNote { peer, addresses: Vec::new(), blocked: false, paused });
+    w.command(1, note(true)).unwrap();
+    w.crash(2);
+    let made = w.publish(0, &hund("1.0.0")).unwrap();
+    w.run(120_000);
+    assert!(!w.holds(1, &made));
+    assert!(w.nodes[1].fetches.iter().all(|(from, hash)| *hash != made.manifest || *from != peer));
+    w.command(1, note(false)).unwrap();
+    w.expect(120_000, "it goes on", |w| w.holds(1, &made));
+}
+
+#[test]
 fn what_nobody_can_deliver_waits_alone() {
     let mut w = World::of(29, 3);
     let gone = w.nodes[0].org.release(w.federation, &hund("1.0.0"));
@@ -208,7 +245,9 @@ fn a_file_over_the_limit_is_named() {
     w.start(1);
     let made = w.publish(0, &hund("1.0.0")).unwrap();
     let missing = |w: &World| w.nodes[1].core.as_ref().unwrap().missing(w.nodes[1].now(w.now_ms));
-    w.expect(60_000, "it is named", |w| missing(w).iter().any(|m| m.refused && m.why.contains("over this node's limit")));
+    w.expect(60_000, "it is named", |w| {
+        missing(w).iter().any(|m| m.refused && m.why.contains("over this node's limit"))
+    });
     assert!(!w.holds(1, &made));
 }
 
@@ -240,7 +279,8 @@ fn a_holder_of_wrong_bytes_is_counted_and_passed_over() {
     }
     w.expect(60_000, "it is back", |w| w.holds(1, &made));
     assert!(w.count(1, "bad_artifact") > 0);
-    let faults = w.happened(1, |e| matches!(e, EventKind::Refused { reason, peer: Some(_), .. } if reason == "bad_artifact"));
+    let faults =
+        w.happened(1, |e| matches!(e, EventKind::Refused { reason, peer: Some(_), .. } if reason == "bad_artifact"));
     assert!(faults > 0, "and named");
 }
 

@@ -41,13 +41,29 @@ impl Default for Faults {
 /// What happens at a time.
 #[derive(Debug)]
 pub enum Happening {
-    Tick { life: u32 },
-    Commit { life: u32, upto: usize },
+    Tick {
+        life: u32,
+    },
+    Commit {
+        life: u32,
+        upto: usize,
+    },
     /// Something arrives at the core.
-    Input { life: u32, input: Input },
+    Input {
+        life: u32,
+        input: Input,
+    },
     /// A request arrives, to be answered to another node.
-    Request { from: usize, from_life: u32, tag: Option<u64>, bytes: Vec<u8> },
-    Gossip { from: usize, bytes: Vec<u8> },
+    Request {
+        from: usize,
+        from_life: u32,
+        tag: Option<u64>,
+        bytes: Vec<u8>,
+    },
+    Gossip {
+        from: usize,
+        bytes: Vec<u8>,
+    },
     /// The network looks whom it can connect.
     Links,
 }

@@ -41,14 +41,15 @@ impl World {
                 continue;
             }
             let wanted: Vec<PeerId> = self.nodes[a].gate.keys().copied().collect();
-            let linked: BTreeSet<usize> = wanted.iter().filter_map(|peer| self.find(a, peer)).collect();
+            let life = |b: usize| (b, self.nodes[b].life);
+            let linked: BTreeSet<(usize, u32)> = wanted.iter().filter_map(|peer| self.find(a, peer)).map(life).collect();
             let before = std::mem::replace(&mut self.nodes[a].linked, linked.clone());
             for b in before.difference(&linked) {
-                let peer = self.nodes[*b].peer();
+                let peer = self.nodes[b.0].peer();
                 self.step(a, Input::Disconnected(peer));
             }
             for b in linked.difference(&before) {
-                let peer = self.nodes[*b].peer();
+                let peer = self.nodes[b.0].peer();
                 self.step(a, Input::Connected(peer));
             }
         }

@@ -25,8 +25,8 @@ pub struct Node {
     pub skew_ms: i64,
     pub artifacts: BTreeMap<Blake3, Vec<u8>>,
     pub gate: BTreeMap<PeerId, Vec<String>>,
-    /// Whom the core was told to be connected.
-    pub linked: BTreeSet<usize>,
+    /// Whom the core was told to be connected, and in which of its lives.
+    pub linked: BTreeSet<(usize, u32)>,
     /// Gossip messages that were seen already.
     pub seen: BTreeSet<Sha256>,
     pub judging: BTreeMap<u64, (usize, Vec<u8>)>,

@@ -95,7 +95,8 @@ impl World {
     pub fn admit_by_all(&mut self, handle: &str) {
         let wanted = handle.parse().unwrap();
         for node in 0..self.nodes.len() {
-            let member = self.charter(node).members.iter().any(|m| m.handle == self.nodes[node].org.handle.parse().unwrap());
+            let member =
+                self.charter(node).members.iter().any(|m| m.handle == self.nodes[node].org.handle.parse().unwrap());
             if !member || !self.nodes[node].up() || self.charter(node).by_handle(&wanted).is_some() {
                 continue;
             }
@@ -220,20 +221,36 @@ impl World {
                 let whose = self.nodes.iter().find(|n| n.peer() == log).map_or("?", |n| &n.org.handle);
                 out += &format!(
                     "    {whose}: size {} judged {} charter {} note {} end {:?} witnessed {:?} orphan {}\n",
-                    row.size(), row.judged, row.charter, row.note_size, row.end(), row.witnessed.map(|w| w.0), row.orphan
+                    row.size(),
+                    row.judged,
+                    row.charter,
+                    row.note_size,
+                    row.end(),
+                    row.witnessed.map(|w| w.0),
+                    row.orphan
                 );
             }
             if let Some(core) = &n.core {
                 if let Some(agreement) = core.agreement() {
                     out += &format!(
                         "    height {} round {} {:?} eligible {:?} proposal {:?}\n",
-                        agreement.height, agreement.round, agreement.step, agreement.eligible.map(short), agreement.proposal.map(short)
+                        agreement.height,
+                        agreement.round,
+                        agreement.step,
+                        agreement.eligible.map(short),
+                        agreement.proposal.map(short)
                     );
                 }
-                for (at, refused) in n.events.iter().filter_map(|e| match &e.kind {
-                    EventKind::Refused { reason, text, .. } => Some((e.time_ms, format!("{reason}: {text}"))),
-                    _ => None,
-                }).rev().take(5) {
+                for (at, refused) in n
+                    .events
+                    .iter()
+                    .filter_map(|e| match &e.kind {
+                        EventKind::Refused { reason, text, .. } => Some((e.time_ms, format!("{reason}: {text}"))),
+                        _ => None,
+                    })
+                    .rev()
+                    .take(5)
+                {
                     out += &format!("    {at} {refused}\n");
                 }
             }
@@ -264,8 +281,7 @@ pub fn catalogue(disk: &Disk) -> BTreeMap<String, String> {
             format!("{:?} {end} judged {} {:?} {}", row.owner, row.judged.min(end), row.end(), row.orphan),
         );
         for index in 0..end {
-            let entry: EntryRow =
-                state::get(disk, Table::Entries, &key::numbered(row.number, index)).unwrap().unwrap();
+            let entry: EntryRow = state::get(disk, Table::Entries, &key::numbered(row.number, index)).unwrap().unwrap();
             out.insert(format!("entry {log} {index:08}"), format!("{:?}", entry.verdict));
         }
     }

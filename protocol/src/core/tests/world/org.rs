@@ -138,7 +138,8 @@ impl Org {
         ];
         let manifest =
             Manifest::new(contents.iter().map(|(path, text)| file(path, text.as_bytes())).collect()).unwrap();
-        let audience = wish.audience.map_or_else(String::new, |handle| format!("audience = {{ members = [\"{handle}\"] }}\n"));
+        let audience =
+            wish.audience.map_or_else(String::new, |handle| format!("audience = {{ members = [\"{handle}\"] }}\n"));
         let text = format!(
             "id = \"{}\"\nversion = \"{}\"\ntitle = \"Hundesteuer\"\nsummary = \"Meldet einen Hund an\"\n\
              leistungsschluessel = [\"99102013060000\"]\nlevel = [\"kommunal\"]\nlicense = \"EUPL-1.2\"\n\

@@ -13,9 +13,9 @@ use verbund_protocol::ids::{Handle, PeerId};
 use verbund_protocol::record::{Origin, PeerNote};
 use verbund_protocol::view::rows::{Rows, RowsError, Table};
 use verbund_protocol::view::state::{self, key};
+use verbund_protocol::wire;
 use verbund_protocol::wire::sync::Request;
 use verbund_protocol::wire::ticket::Ticket;
-use verbund_protocol::wire;
 
 use super::super::node::{Named, Node, problem};
 use super::members::command;
@@ -95,7 +95,8 @@ fn error_at(last_error: Option<&str>, address: &str) -> Option<String> {
 /// The member whose writer is meant: only those have a row.
 fn row_of(survey: &Survey, peer: &PeerId, handle: &Handle) -> Result<MemberRow, Problem> {
     let row = member_rows(survey).into_iter().find(|row| row.handle == *handle);
-    let mut row = row.ok_or_else(|| Problem::new(Code::NotFound, format!("no member {handle} in the newest charter")))?;
+    let mut row =
+        row.ok_or_else(|| Problem::new(Code::NotFound, format!("no member {handle} in the newest charter")))?;
     if row.peer != *peer {
         row.peer = *peer;
         row.connection = survey.connection(peer);
@@ -147,9 +148,8 @@ pub async fn peer_show(node: &Arc<Node>, request: PeerRequest) -> Result<PeerVie
 fn dial_problem(who: &str, failure: &DialFailure) -> Problem {
     let wrong = failure.attempts.iter().any(|(_, reason)| matches!(reason, DialReason::WrongKey { .. }));
     if wrong {
-        return Problem::new(Code::WrongKey, format!("{who} was not reached: {failure}")).next(
-            "another node answers at this address: correct the address, or ask the member for its newest one",
-        );
+        return Problem::new(Code::WrongKey, format!("{who} was not reached: {failure}"))
+            .next("another node answers at this address: correct the address, or ask the member for its newest one");
     }
     let next = if failure.attempts.is_empty() {
         "the member's node has to announce an address, or connect by itself"
@@ -164,7 +164,9 @@ pub async fn peer_ping(node: &Arc<Node>, request: PeerRequest) -> Result<Pong, P
     let (named, peer, handle) = meant(node, &request).await?;
     let handle = handle.ok_or_else(|| stranger(&peer))?;
     if peer == node.shared.member.node.peer() {
-        return Err(Problem::new(Code::BadRequest, "this is the node itself").next("`verbund peer ls` lists the others"));
+        return Err(
+            Problem::new(Code::BadRequest, "this is the node itself").next("`verbund peer ls` lists the others")
+        );
     }
     let ping = ping(&named, peer, &handle);
     let round_trip = tokio::time::timeout(PING_MAX, ping).await.map_err(|_| {
@@ -214,7 +216,9 @@ async fn note(
 ) -> Result<Done, Problem> {
     let (named, peer, handle) = meant(node, &request).await?;
     if peer == node.shared.member.node.peer() {
-        return Err(Problem::new(Code::BadRequest, "this is the node itself").next("`verbund peer ls` lists the others"));
+        return Err(
+            Problem::new(Code::BadRequest, "this is the node itself").next("`verbund peer ls` lists the others")
+        );
     }
     let _one = node.noting.lock().await;
     let written = named.instance.read(move |view, _| written(view, &peer)).await.map_err(problem)?;
