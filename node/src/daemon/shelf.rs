@@ -179,6 +179,9 @@ pub struct Lacking {
     pub never: bool,
 }
 
+/// Nodes that hold a release; why it is missing here, and whether that is for good.
+type Answer = (Vec<PeerId>, Option<(String, bool)>);
+
 /// Asks the core about releases; the answers are in the order of `releases`.
 ///
 /// # Errors
@@ -203,7 +206,8 @@ pub async fn supply(instance: &Instance, me: PeerId, releases: &[&Listed]) -> Re
         let charter = charter.as_ref()?;
         charter.charter.member(&charter.member_of(node)?).map(|member| member.handle.clone())
     };
-    let one = |(listed, (holders, report)): (&&Listed, (Vec<PeerId>, Option<(String, bool)>))| {
+    let one = |(listed, answer): (&&Listed, Answer)| {
+        let (holders, report) = answer;
         let mut held_by: Vec<_> = holders.iter().filter_map(handle).collect();
         held_by.sort();
         held_by.dedup();
