@@ -257,8 +257,7 @@ impl Node {
     /// If the daemon does not answer with success.
     #[track_caller]
     pub fn get(&self, target: &str) -> Value {
-        let answer = self.try_get(target).unwrap_or_else(|why| panic!("{}: {target}: {why}", self.handle));
-        answer
+        self.try_get(target).unwrap_or_else(|why| panic!("{}: {target}: {why}", self.handle))
     }
 
     /// The same; `Err` says what came instead.
@@ -280,8 +279,8 @@ impl Node {
     #[track_caller]
     pub fn federation(&self, slug: &str) -> Value {
         let status = self.status();
-        let all = status["federations"].as_array().expect("federations").iter();
-        all.filter(|federation| federation["slug"] == slug).cloned().next().unwrap_or_default()
+        let mut all = status["federations"].as_array().expect("federations").iter();
+        all.find(|federation| federation["slug"] == slug).cloned().unwrap_or_default()
     }
 
     /// Every event that the daemon still remembers, oldest first.

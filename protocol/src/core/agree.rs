@@ -50,11 +50,14 @@ pub fn adopted(cx: &mut Cx<'_>, charter: &Certified) {
     cx.gossip(Gossip::Charter { version, hash });
 }
 
+/// A change with its approvals, as envelope bytes.
+pub type Eligible = (Change, Vec<Vec<u8>>);
+
 /// Changes of the newest charter that enough members approved, with the approvals. Ascending by change.
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn eligible_changes(cx: &Cx<'_>) -> Result<Vec<(Change, Vec<Vec<u8>>)>, RowsError> {
+pub fn eligible_changes(cx: &Cx<'_>) -> Result<Vec<Eligible>, RowsError> {
     let Some(charter) = &cx.charter else { return Ok(Vec::new()) };
     let needed = charter.charter.quorum();
     Ok(approved(cx, charter)?

@@ -517,8 +517,11 @@ fn audit(rows: &mut Overlay<'_>, audit: &Audit) -> Result<(), RowsError> {
     rows.store(Table::Audit, key, audit)
 }
 
+/// A row by its place: table, key, value.
+type Carried = (Table, Vec<u8>, Vec<u8>);
+
 /// Rows that no peer could give back. Held releases are not among them: the artifacts tell.
-fn carried(rows: &dyn Rows) -> Result<Vec<(Table, Vec<u8>, Vec<u8>)>, RowsError> {
+fn carried(rows: &dyn Rows) -> Result<Vec<Carried>, RowsError> {
     let mut out = Vec::new();
     let prefixes: [(Table, &[u8]); 10] = [
         (Table::Promises, b"k"),

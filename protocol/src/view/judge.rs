@@ -35,6 +35,9 @@ pub struct Judge<'a, 'b> {
 /// Why an entry is void, in words that its publisher sees.
 type Refusal = String;
 
+/// The owner of a log, its identity and the charter, at one point of the log.
+type Authority = (MemberId, VerifiedIdentity, std::sync::Arc<Certified>);
+
 /// `Ok(Err(…))` is a void entry, `Err(…)` a fault of this node.
 type Judged = Result<Result<Verdict, Refusal>, RowsError>;
 
@@ -119,7 +122,7 @@ impl Judge<'_, '_> {
     }
 
     /// The owner, its identity and the charter at this point of the log; or why nobody has authority here.
-    fn authority(&self) -> Result<Result<(MemberId, VerifiedIdentity, std::sync::Arc<Certified>), Refusal>, RowsError> {
+    fn authority(&self) -> Result<Result<Authority, Refusal>, RowsError> {
         let (Some(owner), Some(hash)) = (self.row.owner, self.row.identity) else {
             return Ok(Err("the log has no owner".into()));
         };
