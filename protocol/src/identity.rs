@@ -147,7 +147,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads and checks an identity by itself; its signatures are checked by [`Chain`].
+    /// Reads and checks an identity by itself; its signatures are checked by [`VerifiedIdentity`].
     ///
     /// # Errors
     /// [`IdentityError`] naming the rule.

@@ -1,7 +1,7 @@
 //! The daemon: puts store, artifacts, network, admin socket and HTTPS together around the core.
 //!
-//! [`node`] is the process, [`instance`] one federation in it, [`driver`] the loop that turns inputs into committed records and
-//! then into effects. [`operations`] and [`library`] are what people and IT systems see.
+//! `node` is the process, `instance` one federation in it, `driver` the loop that turns inputs into committed records and
+//! then into effects. `operations` and `library` are what people and IT systems see.
 
 mod clock;
 mod driver;

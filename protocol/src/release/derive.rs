@@ -56,7 +56,7 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// Completes and checks the metadata with what the node knows; see [`derive`].
+    /// Completes and checks the metadata with what the node knows; see [`derive()`].
     ///
     /// # Errors
     /// All problems found.

@@ -61,7 +61,7 @@ fn hostile_folders_are_refused_with_a_clear_reason() {
     std::fs::remove_file(empty.path.join("hinweise.txt")).unwrap();
     refuse(&empty, &["process.toml", "empty", "no file"]);
     let unreadable = Folder::new(root, "unreadable").file("geheim.txt", b"x");
-    std::fs::set_permissions(unreadable.path.join("geheim.txt"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(unreadable.path.join("geheim.txt"), std::fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads everything; everyone else must be told which file it is.
     if std::fs::File::open(unreadable.path.join("geheim.txt")).is_err() {
         refuse(&unreadable, &["geheim.txt"]);

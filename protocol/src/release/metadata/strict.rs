@@ -1,7 +1,7 @@
 //! Reading `process.toml` when publishing.
 //!
 //! Owns the strict reading: every rule of every key, all problems collected, each with file, line, key, value and rule. Derives
-//! nothing: what is missing here must have been filled in before ([`crate::release::derive`]).
+//! nothing: what is missing here must have been filled in before ([`mod@crate::release::derive`]).
 
 mod fields;
 mod take;
