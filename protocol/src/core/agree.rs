@@ -6,24 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
 use super::api::{EventKind, Fault, Problem};
-use crate::charter::certificate::{Certified, CharterBundle, VerifiedWriter};
+use super::succession::{self, identity_chain, writer_chain};
+use crate::charter::certificate::{Certified, CharterBundle};
+use crate::charter::chain::Chains;
 use crate::charter::order::{Input as OrderInput, Message, Order, Output, TimeoutKind};
 use crate::charter::rules::Charter;
-use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind, Writer};
+use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind};
 use crate::envelope::Envelope;
-use crate::identity::{Identity, fingerprint};
-use crate::ids::{MemberId, PeerId, Sha256};
+use crate::identity::fingerprint;
+use crate::ids::{MemberId, Sha256};
+use crate::limits::{APPROVALS_MAX, APPROVALS_PER_MEMBER_MAX, PROPOSALS_MAX};
 use crate::record::{OrderingBundle, Record};
-use crate::view::rows::{RowsError, Table};
+use crate::view::rows::{Row, RowsError, Table};
 use crate::view::state::{self, CosignedRow, key};
 use crate::wire::Gossip;
 
-/// Payloads of proposals kept at a height: what the machine keeps per round, over a few rounds.
-const PROPOSALS_MAX: usize = 64;
-/// Approvals of one member kept for one base version, so that no member can keep those of others out.
-const APPROVALS_PER_MEMBER_MAX: usize = 32;
-/// Approvals kept for one base version.
-const APPROVALS_MAX: usize = crate::limits::MEMBERS_MAX * APPROVALS_PER_MEMBER_MAX;
 /// After a new message others are polled faster for this long, in milliseconds: gossip may be lost, and rounds are short.
 const HURRY_MS: u64 = 120_000;
 
@@ -41,6 +38,12 @@ pub struct Agree {
     signed: BTreeMap<Message, OrderingBundle>,
     timers: Vec<(u64, TimeoutKind, u32)>,
     may_sign: bool,
+    /// By what this node shows that it speaks for its member at this height, if it does.
+    shown: Option<succession::Chain>,
+    /// Votes by one of two writers of a member that contradict each other: a certificate can carry the other one only.
+    barred: BTreeSet<Message>,
+    /// The height is begun again, without what was barred.
+    again: bool,
 }
 
 /// A charter version was certified.
@@ -108,9 +111,13 @@ pub fn take_approval(cx: &mut Cx<'_>, envelope: &Envelope) -> Result<bool, Resul
         return Ok(false);
     }
     let votes = charter.charter.member(&approval.member).is_some_and(|m| m.standing == Standing::Full);
-    let signed = charter.identities.get(&approval.member).is_some_and(|i| i.identity.roles.approver.signed(envelope));
-    if !votes || !signed {
-        return Err(fault("not signed by the approver threshold of a voting member".into()));
+    if !votes {
+        return Err(fault("not by a voting member".into()));
+    }
+    if succession::approving(cx.view, &charter, &approval.member, envelope).map_err(Err)?.is_none() {
+        // By keys that nobody has, or by those of an identity that has not arrived yet: had again by polling when it has.
+        *cx.counts.entry("approval_by_unknown_key".to_owned()).or_default() += 1;
+        return Ok(false);
     }
     let row = key::approval(approval.base_version, &envelope.id());
     if cx.view.get(Table::Documents, &row).map_err(Err)?.is_some() {
@@ -118,15 +125,18 @@ pub fn take_approval(cx: &mut Cx<'_>, envelope: &Envelope) -> Result<bool, Resul
     }
     let held =
         cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX).map_err(Err)?;
-    if held.len() >= APPROVALS_PER_MEMBER_MAX {
-        let by = |bytes: &[u8]| Envelope::parse(bytes).ok().and_then(|e| Approval::open(&e).ok()).map(|a| a.member);
-        let own = held.iter().filter(|(_, bytes)| by(bytes) == Some(approval.member)).count();
-        if own >= APPROVALS_PER_MEMBER_MAX {
-            return Err(Ok(Fault::new("too_many_approvals", "more approvals of one member than are kept")));
-        }
+    if full(&held, &approval.member) {
+        return Err(Ok(Fault::new("too_many_approvals", "more approvals of one member than are kept")));
     }
     cx.record(Record::Document(envelope.bytes().to_vec()));
     Ok(true)
+}
+
+/// Whether as many approvals of `member` are held as are kept.
+fn full(held: &[Row], member: &MemberId) -> bool {
+    let by = |bytes: &[u8]| Envelope::parse(bytes).ok().and_then(|e| Approval::open(&e).ok()).map(|a| a.member);
+    held.len() >= APPROVALS_PER_MEMBER_MAX
+        && held.iter().filter(|(_, bytes)| by(bytes) == Some(*member)).count() >= APPROVALS_PER_MEMBER_MAX
 }
 
 /// Approves a change with the approver keys that lie here.
@@ -142,7 +152,14 @@ pub fn approve(cx: &mut Cx<'_>, change: Change) -> Result<(usize, usize), Result
     if let Err(e) = charter.charter.next(charter.hash, &change, &[]) {
         return Err(problem("bad_change", &e.to_string()));
     }
-    let identity = charter.identities.get(&cx.own.member);
+    let held =
+        cx.view.scan(Table::Documents, &key::approvals(charter.charter.version), &[], APPROVALS_MAX).map_err(Err)?;
+    if full(&held, &cx.own.member) {
+        return Err(problem(
+            "too_many_approvals",
+            "this member has approved as many changes of this charter as others keep; wait for the next version",
+        ));
+    }
     let approval = Approval {
         federation: cx.federation,
         member: cx.own.member,
@@ -151,7 +168,10 @@ pub fn approve(cx: &mut Cx<'_>, change: Change) -> Result<(usize, usize), Result
     };
     let keys: Vec<_> = cx.own.approvers.iter().collect();
     let envelope = approval.seal(&keys).map_err(|e| problem("bad_change", &e.to_string()))?;
-    if identity.is_none_or(|i| !i.identity.roles.approver.signed(&envelope)) {
+    let pinned = charter.identities.get(&cx.own.member).map(|identity| identity.hash);
+    let mut chains = Chains::new(Some(&charter));
+    chains.extend(succession::own_identities_after(cx, &pinned), &[]);
+    if !chains.approved_by(&cx.own.member, &envelope) {
         return Err(problem(
             "no_approver_key",
             "the approver keys on this node do not reach the threshold; sign on the machine that has them",
@@ -203,10 +223,12 @@ impl Agree {
         let Some(charter) = cx.charter.clone() else { return Ok(()) };
         let height = charter.charter.version + 1;
         if self.order.as_ref().is_none_or(|o| o.height() != height) {
+            self.barred.clear();
+            self.begin(cx, &charter, height)?;
+        } else if std::mem::take(&mut self.again) {
             self.begin(cx, &charter, height)?;
         }
-        let writes = cx.is_writer() || successor(cx, &charter).is_some();
-        if may_sign && writes && !self.may_sign {
+        if may_sign && self.shown.is_some() && !self.may_sign {
             self.may_sign = true;
             self.feed(cx, OrderInput::MaySign(true));
         }
@@ -229,10 +251,10 @@ impl Agree {
 
     fn begin(&mut self, cx: &mut Cx<'_>, charter: &Certified, height: u64) -> Result<(), RowsError> {
         let voting = charter.charter.voting();
-        let writes = cx.is_writer() || successor(cx, charter).is_some();
-        let me = Some(cx.own.member).filter(|m| voting.contains(m) && writes);
+        let shown = succession::speaks(cx, charter)?;
+        let me = Some(cx.own.member).filter(|m| voting.contains(m) && shown.is_some());
         let order = Order::new(height, voting, me).map_err(|e| RowsError(e.to_string()))?;
-        *self = Self { order: Some(order), ..Self::default() };
+        *self = Self { order: Some(order), shown, barred: std::mem::take(&mut self.barred), ..Self::default() };
         let stored: Vec<OrderingBundle> = state::list(cx.view, Table::Promises, &key::ordering_at(height), usize::MAX)?;
         for bundle in stored {
             if let Ok(message) = self.remember(cx, charter, bundle) {
@@ -248,7 +270,9 @@ impl Agree {
         for (change, approvals) in eligible_changes(cx)? {
             let Some(bundle) = proposal(cx, charter, &change, approvals)? else { continue };
             let value = bundle.hash();
-            if self.payload(&value).is_some() || charter.proposal(&bundle).is_ok() {
+            let checked = self.payload(&value).is_some() || charter.proposal(&bundle).is_ok();
+            // Nor is anything proposed that this member would not vote for: after a rollback it may have cosigned more than it holds.
+            if checked && holds_stops(cx, &bundle)? {
                 return Ok(Some((value, bundle)));
             }
         }
@@ -263,22 +287,21 @@ impl Agree {
 
     /// Whether this member may vote for a proposal. What it says by itself was checked when it came.
     fn is_valid(&self, cx: &Cx<'_>, value: &Sha256) -> Result<bool, RowsError> {
-        let Some(bundle) = self.payload(value) else { return Ok(false) };
-        let Ok(next) = Charter::parse(&bundle.payload) else { return Ok(false) };
-        for stop in &next.stops {
-            // SPEC: prevote an expulsion only when all below the stop is held, and it cuts off nothing that was cosigned here.
-            let row = state::log(cx.view, &stop.log)?;
-            let held = match &row {
-                Some(row) if stop.size > 0 => crate::view::judge::root_matches(row, cx.view, stop.size, stop.root)?,
-                _ => stop.size == 0 && stop.root == crate::log::tree::empty_root(),
-            };
-            let cosigned: Option<CosignedRow> =
-                state::get(cx.view, Table::Promises, &key::cosigned(&stop.log, &cx.own.node.peer()))?;
-            if !held || cosigned.is_some_and(|c| c.size > stop.size) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        self.payload(value).map_or(Ok(false), |bundle| holds_stops(cx, bundle))
+    }
+
+    /// Members whose expulsion is eligible here, or was proposed by somebody with the approvals that make it so.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails.
+    pub fn expelled(&self, cx: &Cx<'_>) -> Result<BTreeSet<MemberId>, RowsError> {
+        let proposed = self.proposals.values().filter_map(|bundle| Charter::parse(&bundle.payload).ok()?.change);
+        let eligible = eligible_changes(cx)?.into_iter().map(|(change, _)| change);
+        let expelled = |change| match change {
+            Change::Expel { member } => Some(member),
+            Change::Admit { .. } | Change::Amend { .. } => None,
+        };
+        Ok(eligible.chain(proposed).filter_map(expelled).collect())
     }
 
     /// Takes an ordering message in. Says whether it was new.
@@ -302,7 +325,8 @@ impl Agree {
         if self.signed.contains_key(&plain(&vote)) {
             return Ok(false);
         }
-        let message = self.remember(cx, &charter, bundle.clone()).map_err(Ok)?;
+        let message = self.remember(cx, &charter, bundle).map_err(Ok)?;
+        let Some(bundle) = self.signed.get(&message).cloned() else { return Ok(false) };
         // It stands before what follows from it, also in the journal.
         let place = cx.records.len();
         cx.record(Record::Ordering(bundle));
@@ -324,34 +348,51 @@ impl Agree {
         if vote.federation != Some(cx.federation) || vote.prev != Some(charter.hash) {
             return Err(fault("it follows another charter"));
         }
-        let pinned = charter.writer_of(&vote.member) == Some(vote.writer);
-        let follows = || bundle.writers.iter().any(|bytes| follows(charter, bytes) == Some((vote.member, vote.writer)));
-        if !(pinned || follows()) || !envelope.signed_by(&vote.writer.key()) {
-            return Err(fault("not signed by the writer of its member, or one that follows it"));
+        let (identities, writers) = speakers(charter, &vote, &bundle)
+            .filter(|_| envelope.signed_by(&vote.writer.key()))
+            .ok_or_else(|| fault("not signed by the writer of its member, or one that follows it"))?;
+        let message = plain(&vote);
+        if self.barred.contains(&message) {
+            return Err(fault("by a writer that contradicts another one of its member"));
         }
         if vote.kind == VoteKind::Proposal
             && let Some(value) = vote.value
-            && self.payload(&value).is_none()
+            && !self.proposals.contains_key(&value)
         {
-            let Some(payload) = &bundle.payload else { return Err(fault("a proposal without its payload")) };
-            if Sha256::of(payload) != value {
-                return Err(fault("the payload is not that of the value"));
-            }
-            let proposal = CharterBundle {
-                payload: payload.clone(),
-                identities: bundle.identities.clone(),
-                writers: bundle.writers.clone(),
-                approvals: bundle.approvals.clone(),
-                precommits: Vec::new(),
-            };
-            // A bad proposal is simply not voted for; only a good one replaces what is held.
-            if charter.proposal(&proposal).is_ok() {
-                self.keep(value, proposal);
-            }
+            self.propose(charter, value, &bundle)?;
         }
-        let message = plain(&vote);
-        self.signed.insert(message, bundle);
+        // Nothing is kept or passed on but what was checked: what comes beside a message is not signed with it.
+        let mut kept = self.bundle(&message, bundle.message);
+        kept.identities
+            .extend(identities.into_iter().filter(|bytes| !kept.identities.contains(bytes)).collect::<Vec<_>>());
+        kept.writers.extend(writers.into_iter().filter(|bytes| !kept.writers.contains(bytes)).collect::<Vec<_>>());
+        self.signed.insert(message, kept);
         Ok(message)
+    }
+
+    /// Takes the charter that a proposal carries. One that nobody may vote for is not taken: others would have to be shown it.
+    fn propose(&mut self, charter: &Certified, value: Sha256, bundle: &OrderingBundle) -> Result<(), Fault> {
+        let fault = |text: String| Fault::new("bad_ordering", text);
+        let own = self.candidate.as_ref().filter(|(hash, _)| *hash == value).map(|(_, bundle)| bundle.clone());
+        let proposal = match own {
+            Some(own) => own,
+            None => {
+                let payload = bundle.payload.clone().ok_or_else(|| fault("a proposal without its payload".into()))?;
+                if Sha256::of(&payload) != value {
+                    return Err(fault("the payload is not that of the value".into()));
+                }
+                let (identities, writers) = (bundle.identities.clone(), bundle.writers.clone());
+                let (approvals, precommits) = (bundle.approvals.clone(), Vec::new());
+                if approvals.len() > charter.charter.voting().len() {
+                    return Err(fault("a proposal with more approvals than members that vote".into()));
+                }
+                let proposal = CharterBundle { payload, identities, writers, approvals, precommits };
+                charter.proposal(&proposal).map_err(|e| fault(format!("a proposal that cannot be voted for: {e}")))?;
+                proposal
+            }
+        };
+        self.keep(value, proposal);
+        if self.proposals.contains_key(&value) { Ok(()) } else { Err(fault("too many proposals".into())) }
     }
 
     /// Keeps a proposal; those that no message speaks of any more make room.
@@ -437,7 +478,11 @@ impl Agree {
                 let Ok(envelope) = vote.seal(&[&cx.own.node]) else { return };
                 let mut bundle = self.bundle(&message, envelope.into_bytes());
                 // Others know of a node that follows the pinned one by what it shows them.
-                bundle.writers.extend(successor(cx, &charter).filter(|bytes| !bundle.writers.contains(bytes)));
+                let (identities, writers) = self.shown.clone().unwrap_or_default();
+                bundle
+                    .identities
+                    .extend(identities.into_iter().filter(|b| !bundle.identities.contains(b)).collect::<Vec<_>>());
+                bundle.writers.extend(writers.into_iter().filter(|b| !bundle.writers.contains(b)).collect::<Vec<_>>());
                 cx.record(Record::Ordering(bundle.clone()));
                 self.signed.insert(message, bundle.clone());
                 bundle
@@ -474,34 +519,70 @@ impl Agree {
         // Only what is valid here is decided here, and only what is at hand is valid; a charter that others have decided on
         // without this node is fetched from them as soon as they name its version.
         let Some(mut bundle) = self.payload(&value).cloned() else { return };
-        for signed in precommits.iter().filter_map(|m| self.signed.get(m)) {
-            bundle.precommits.push(signed.message.clone());
-            let more = signed.writers.iter().filter(|bytes| follows(&charter, bytes).is_some());
-            let more: Vec<_> = more.filter(|bytes| !bundle.writers.contains(bytes)).cloned().collect();
-            bundle.writers.extend(more);
+        let mut chains = Chains::new(Some(&charter));
+        chains.extend(&bundle.identities, &bundle.writers);
+        let mut apart = Vec::new();
+        for (message, signed) in precommits.iter().filter_map(|m| Some((m, self.signed.get(m)?))) {
+            let (identities, writers) = chains.extend(&signed.identities, &signed.writers);
+            bundle.identities.extend(identities);
+            bundle.writers.extend(writers);
+            let vote = Envelope::parse(&signed.message).ok().and_then(|e| Ordering::open(&e).ok());
+            if vote.is_some_and(|vote| chains.writes_for(&vote.member, vote.writer)) {
+                bundle.precommits.push(signed.message.clone());
+            } else {
+                apart.push(*message);
+            }
         }
-        // What cannot be certified here is fetched from those who can.
-        if let Ok(next) = charter.next(&bundle) {
-            cx.record(Record::Charter(bundle));
-            adopted(cx, &next);
+        match charter.next(&bundle) {
+            Ok(next) => {
+                cx.record(Record::Charter(bundle));
+                adopted(cx, &next);
+            }
+            // Decided by votes that no certificate can hold together. Without them others may decide.
+            Err(_) if !apart.is_empty() => {
+                self.barred.extend(apart);
+                self.again = true;
+            }
+            // What cannot be certified here is fetched from those who can.
+            Err(_) => {}
         }
     }
 }
 
-/// Whose writer this is, and which node it names, if it follows the one that the charter pins.
-fn follows(charter: &Certified, writer: &[u8]) -> Option<(MemberId, PeerId)> {
-    let envelope = Envelope::parse(writer).ok()?;
-    let member = Writer::open(&envelope).ok()?.member;
-    let (identity, pinned) = (charter.identities.get(&member)?, charter.writers.get(&member)?);
-    let next = VerifiedWriter::check(&envelope, Some(charter.federation), identity, Some(pinned)).ok()?;
-    Some((member, next.writer.peer))
+/// The chain by which a message's node speaks for its member: none if the charter pins it. `None` if it does not.
+fn speakers(charter: &Certified, vote: &Ordering, bundle: &OrderingBundle) -> Option<succession::Chain> {
+    if charter.writer_of(&vote.member) == Some(vote.writer) {
+        return Some(succession::Chain::default());
+    }
+    let mut chains = Chains::new(Some(charter));
+    let (mut identities, mut writers) = chains.extend(&bundle.identities, &bundle.writers);
+    // A proposal's own chains are of the newcomer; what is kept for the speaker is its own.
+    let of_member = |bytes: &[u8]| {
+        let envelope = Envelope::parse(bytes).ok()?;
+        let identity = crate::identity::Identity::parse(&envelope).ok().map(|i| i.member_id(envelope.id()));
+        identity.or_else(|| crate::documents::Writer::open(&envelope).ok().map(|w| w.member))
+    };
+    identities.retain(|bytes| of_member(bytes) == Some(vote.member));
+    writers.retain(|bytes| of_member(bytes) == Some(vote.member));
+    chains.writes_for(&vote.member, vote.writer).then_some((identities, writers))
 }
 
-/// The writer by which this node takes over from the pinned one, before a charter says so: it votes on that charter.
-fn successor(cx: &Cx<'_>, charter: &Certified) -> Option<Vec<u8>> {
-    let own = (cx.own.member, cx.own.node.peer());
-    let bytes = &cx.own.writer;
-    (!bytes.is_empty() && follows(charter, bytes) == Some(own)).then(|| bytes.clone())
+/// Whether all below the stops of a proposed expulsion is held here, and they cut off nothing that was cosigned here.
+fn holds_stops(cx: &Cx<'_>, bundle: &CharterBundle) -> Result<bool, RowsError> {
+    let Ok(next) = Charter::parse(&bundle.payload) else { return Ok(false) };
+    for stop in &next.stops {
+        let row = state::log(cx.view, &stop.log)?;
+        let held = match &row {
+            Some(row) if stop.size > 0 => crate::view::judge::root_matches(row, cx.view, stop.size, stop.root)?,
+            _ => stop.size == 0 && stop.root == crate::log::tree::empty_root(),
+        };
+        let cosigned: Option<CosignedRow> =
+            state::get(cx.view, Table::Promises, &key::cosigned(&stop.log, &cx.own.node.peer()))?;
+        if !held || cosigned.is_some_and(|c| c.size > stop.size) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn plain(vote: &Ordering) -> Message {
@@ -522,7 +603,7 @@ fn proposal(
     change: &Change,
     approvals: Vec<Vec<u8>>,
 ) -> Result<Option<CharterBundle>, RowsError> {
-    let mut bundle = CharterBundle { approvals, ..CharterBundle::default() };
+    let mut bundle = CharterBundle::default();
     let mut stops = Vec::new();
     match change {
         Change::Admit { identity, writer, .. } => {
@@ -549,42 +630,17 @@ fn proposal(
         }
         Change::Amend { member: None, .. } => {}
     }
+    let mut chains = Chains::new(Some(charter));
+    chains.extend(&bundle.identities, &bundle.writers);
+    for bytes in approvals {
+        let Ok(envelope) = Envelope::parse(&bytes) else { continue };
+        let Ok(approval) = Approval::open(&envelope) else { continue };
+        let Some(path) = succession::approving(cx.view, charter, &approval.member, &envelope)? else { continue };
+        bundle.identities.extend(chains.extend(&path, &[]).0);
+        bundle.approvals.push(bytes);
+    }
     let next = charter.charter.next(charter.hash, change, &stops).and_then(|next| next.payload());
     Ok(next.ok().map(|payload| CharterBundle { payload, ..bundle }))
-}
-
-/// The identity with this hash and all before it down to the one after `pinned`, oldest first; `None` if one is not known.
-fn identity_chain(cx: &Cx<'_>, hash: &Sha256, pinned: Option<Sha256>) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
-    let prev = |envelope: &Envelope| Identity::parse(envelope).ok().map(|identity| identity.prev);
-    chain(cx, *hash, pinned, key::identity, prev)
-}
-
-/// As [`identity_chain`], of writers.
-fn writer_chain(cx: &Cx<'_>, hash: &Sha256, pinned: Option<Sha256>) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
-    let prev = |envelope: &Envelope| Writer::open(envelope).ok().map(|writer| writer.prev);
-    chain(cx, *hash, pinned, key::writer, prev)
-}
-
-fn chain(
-    cx: &Cx<'_>,
-    hash: Sha256,
-    pinned: Option<Sha256>,
-    row: fn(&Sha256) -> Vec<u8>,
-    prev: impl Fn(&Envelope) -> Option<Option<Sha256>>,
-) -> Result<Option<Vec<Vec<u8>>>, RowsError> {
-    let mut chain = Vec::new();
-    let mut next = Some(hash).filter(|hash| Some(*hash) != pinned);
-    while let Some(hash) = next {
-        let Some(bytes) = cx.view.get(Table::Documents, &row(&hash))? else { return Ok(None) };
-        let Some(before) = Envelope::parse(&bytes).ok().and_then(|envelope| prev(&envelope)) else { return Ok(None) };
-        next = before.filter(|hash| Some(*hash) != pinned);
-        chain.push(bytes);
-        if chain.len() > crate::limits::IDENTITY_CHAIN_MAX {
-            return Ok(None);
-        }
-    }
-    chain.reverse();
-    Ok(Some(chain))
 }
 
 /// The fingerprint of a member, as it is read out over the phone.

@@ -126,7 +126,7 @@ impl Parts<'_> {
         }
         self.agree.refresh(cx, may_sign)?;
         if may_sign {
-            start::cosign_all(cx)?;
+            start::cosign_all(cx, self.agree)?;
         }
         if self.standing.take_moved() {
             for peer in self.peers.connected() {
@@ -138,9 +138,13 @@ impl Parts<'_> {
         self.replicate.work(cx, self.peers, self.standing)
     }
 
-    /// A log of which another branch is held than the one that counts is fetched anew.
-    fn forked(&self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
+    /// Tells where a log that has forked ends, as often as that changes. One of which another branch is held than the one that
+    /// counts is fetched anew.
+    fn forked(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
         for (log, row) in state::logs(cx.view)? {
+            if row.closed.forked && self.standing.ends_at(log, row.end()) {
+                cx.event(EventKind::LogForked { log, size: row.end().unwrap_or(0) });
+            }
             let Some((size, root)) = row.end_head().filter(|(size, _)| *size <= row.size()) else { continue };
             if size > 0 && !crate::view::judge::root_matches(&row, cx.view, size, root)? {
                 cx.record(Record::Reset { log });
@@ -252,7 +256,8 @@ impl Parts<'_> {
                 if version > own && !self.peers.fetching_charters() {
                     self.peers.ask(cx, from, Request::Charters { from: own + 1 });
                 }
-                Ok(version > own)
+                // Not passed on: whoever has the charter says so itself, and anybody could name versions that never were.
+                Ok(false)
             }
             Gossip::Fork(proof) => {
                 let before = cx.records.len();

@@ -399,8 +399,8 @@ fn lodge_request(
     if charter.charter.by_handle(&ticket.handle).is_some() {
         return Err(Ok(Refused::HandleTaken(ticket.handle)));
     }
-    let checked =
-        VerifiedWriter::check(&writer, Some(cx.federation), &identity, None).map_err(|e| invalid(e.to_string()))?;
+    let checked = VerifiedWriter::check(&writer, Some(cx.federation), std::slice::from_ref(&identity), None)
+        .map_err(|e| invalid(e.to_string()))?;
     if checked.writer.peer != from {
         return Err(invalid("the writer names another node than the one that asks".into()));
     }

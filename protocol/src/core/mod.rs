@@ -16,6 +16,7 @@ pub mod report;
 pub mod serve;
 mod standing;
 mod start;
+mod succession;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -159,7 +160,7 @@ impl Core {
             own_log: own::OwnLog::default(),
             replicate: replicate::Replicate::default(),
             join,
-            standing: standing::Standing::default(),
+            standing: standing::Standing::load(view)?,
             outreach: outreach::Outreach::default(),
             dirty: true,
         })

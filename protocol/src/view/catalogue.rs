@@ -8,7 +8,8 @@ mod owners;
 mod reference;
 mod said;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+mod voids;
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -30,6 +31,7 @@ pub use list::{Filter, Page, Place, SCANNED_MAX};
 pub use owners::{Name, Owner, Owners};
 pub use reference::{Reference, ReferenceError, Selector, Target};
 pub use said::{Effect, STATEMENTS_MAX, Said};
+pub use voids::Void;
 
 /// Versions of one process that are looked at. A process with more shows those that come first as text.
 pub const VERSIONS_MAX: usize = 2_000;
