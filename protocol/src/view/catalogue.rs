@@ -316,16 +316,18 @@ impl<'a> Catalogue<'a> {
         let version = self.logs.get(log).map_or(0, |row| row.charter);
         let charter = self.charters.get(self.rows, version)?.unwrap_or_else(|| self.charter.clone());
         let owner = self.logs.get(log).and_then(|row| row.owner);
+        let voting = charter.charter.voting();
         let mut sizes = BTreeMap::new();
         // A member has one node at a time that cosigns; former ones may have left rows behind.
         let rows: Vec<CosignedRow> = state::list(self.rows, Table::Promises, &key::cosigned_of(log), 8 * MEMBERS_MAX)?;
         for row in rows {
-            if let Some(member) = charter.member_of(&row.cosignature.peer).filter(|member| Some(*member) != owner) {
+            let by = charter.member_of(&row.cosignature.peer);
+            if let Some(member) = by.filter(|member| Some(*member) != owner && voting.contains(member)) {
                 let size = sizes.entry(member).or_insert(0);
                 *size = row.size.max(*size);
             }
         }
-        let others = charter.charter.members.iter().filter(|m| Some(m.member) != owner).count();
+        let others = voting.iter().filter(|member| Some(**member) != owner).count();
         let needed = charter.charter.witnesses_needed();
         let cosigners = Rc::new(Cosigners { sizes, of: others, needed, charter: charter.charter.version });
         self.cosigned.borrow_mut().insert(*log, cosigners.clone());

@@ -236,11 +236,12 @@ fn charters_at(rows: &Overlay<'_>, row: &LogRow, log: &PeerId, size: u64, newest
     Ok(at.into_iter().collect())
 }
 
-/// Whether cosignatures by these nodes make a checkpoint of `log` witnessed: k - 1 other members, each counted once.
+/// Whether cosignatures by these nodes make a checkpoint of `log` witnessed: by k - 1 other members with a vote, each counted once.
 pub fn witnesses(charter: &Certified, log: &PeerId, nodes: impl Iterator<Item = PeerId>) -> bool {
     let owner = charter.member_of(log);
-    let members: BTreeSet<_> =
-        nodes.filter_map(|peer| charter.member_of(&peer)).filter(|m| Some(*m) != owner).collect();
+    let voting = charter.charter.voting();
+    let others = nodes.filter_map(|peer| charter.member_of(&peer)).filter(|m| Some(*m) != owner && voting.contains(m));
+    let members: BTreeSet<_> = others.collect();
     !members.is_empty() && members.len() >= charter.charter.witnesses_needed()
 }
 

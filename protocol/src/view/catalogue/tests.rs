@@ -5,7 +5,7 @@ pub mod build;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::documents::{Adoption, Correction, Deprecation, Document, Withdrawal};
+use crate::documents::{Adoption, Correction, Deprecation, Document, Standing, Withdrawal};
 use crate::record::Record;
 use crate::view::rows::MemoryRows;
 use build::Fed;
@@ -519,4 +519,27 @@ fn a_key_that_a_charter_took_away_signs_nothing_more_in_a_log_that_left_that_out
         assert_eq!(c.voids(&log, None, 10).unwrap().len(), 1);
         assert!(c.at((log, index), &Viewer::Operator).unwrap().is_some());
     });
+}
+
+#[test]
+fn a_member_without_a_vote_witnesses_nothing() {
+    // Five with a vote need three others; of four and an associate, two of the three others that vote.
+    let mut fed = Fed::of(5);
+    fed.stand(4, Standing::Associate);
+    let (_, index) = fed.publish(0, "hund", "1.0.0");
+    let log = fed.parties[0].log();
+    let (checkpoint, note) = fed.note(0, fed.size(0), None);
+    fed.commit(vec![Record::Checkpoint { log, note }]);
+    let look = |fed: &Fed| {
+        with(&fed.rows, |c| {
+            let listed = c.at((log, index), &Viewer::Operator).unwrap().unwrap();
+            let Witnesses { by, of, reached, .. } = c.witnesses(&listed.row).unwrap();
+            (by.len(), of, reached)
+        })
+    };
+    let witnessed = |fed: &Fed| state::log(&fed.rows, &log).unwrap().unwrap().witnessed.map(|(size, _)| size);
+    fed.commit(vec![fed.cosignature(&checkpoint, 1, 1), fed.cosignature(&checkpoint, 4, 1)]);
+    assert_eq!((look(&fed), witnessed(&fed)), ((1, 3, false), None));
+    fed.commit(vec![fed.cosignature(&checkpoint, 2, 1)]);
+    assert_eq!((look(&fed), witnessed(&fed)), ((2, 3, true), Some(checkpoint.size)));
 }

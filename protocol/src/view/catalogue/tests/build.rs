@@ -187,6 +187,24 @@ impl Fed {
         self.adopt(next, &[]);
     }
 
+    /// A member loses its vote, or gets it back.
+    pub fn stand(&mut self, who: usize, standing: Standing) {
+        let change = Change::Amend {
+            member: Some(self.parties[who].member),
+            handle: None,
+            standing: Some(standing),
+            identity: None,
+            writer: None,
+            name: None,
+            license: None,
+        };
+        let next = self.charter.next(self.hash, &change, &[]).unwrap();
+        self.adopt(next, &[]);
+        for who in 0..self.parties.len() {
+            self.append(who, self.leaf.clone());
+        }
+    }
+
     /// A member's next identity, with another publisher key, is pinned. Its log carries the charter and not the identity.
     pub fn repin(&mut self, who: usize) {
         let party = &self.parties[who];
