@@ -1,24 +1,24 @@
-//! Charter changes: approvals, what they make eligible, and the agreement on the next version.
+//! The agreement on the next charter.
 //!
-//! Owns the driving of [`crate::charter::order`]: its messages are signed, stored and sent here, its questions answered.
+//! Owns the driving of [`crate::charter::order`]: its messages are signed, stored and sent here, its questions answered. What may be
+//! agreed on is said in [`super::approve`] and [`super::propose`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Cx;
-use super::api::{EventKind, Fault, Problem};
-use super::succession::{self, identity_chain, writer_chain};
+use super::api::{EventKind, Fault};
+use super::propose::{holds_stops, proposal, speakers};
+use super::{Cx, approve, succession};
 use crate::charter::certificate::{Certified, CharterBundle};
 use crate::charter::chain::Chains;
 use crate::charter::order::{Input as OrderInput, Message, Order, Output, TimeoutKind};
 use crate::charter::rules::Charter;
-use crate::documents::{Approval, Change, Document, LogEnd, Ordering, Standing, VoteKind};
+use crate::documents::{Change, Document, Ordering, VoteKind};
 use crate::envelope::Envelope;
-use crate::identity::fingerprint;
 use crate::ids::{MemberId, Sha256};
-use crate::limits::{APPROVALS_MAX, APPROVALS_PER_MEMBER_MAX, PROPOSALS_MAX};
+use crate::limits::PROPOSALS_MAX;
 use crate::record::{OrderingBundle, Record};
-use crate::view::rows::{Row, RowsError, Table};
-use crate::view::state::{self, CosignedRow, key};
+use crate::view::rows::{RowsError, Table};
+use crate::view::state::{self, key};
 use crate::wire::Gossip;
 
 /// After a new message others are polled faster for this long, in milliseconds: gossip may be lost, and rounds are short.
@@ -51,137 +51,6 @@ pub fn adopted(cx: &mut Cx<'_>, charter: &Certified) {
     let (version, hash) = (charter.charter.version, charter.hash);
     cx.event(EventKind::CharterAdopted { version, members: charter.charter.members.len() });
     cx.gossip(Gossip::Charter { version, hash });
-}
-
-/// A change with its approvals, as envelope bytes.
-pub type Eligible = (Change, Vec<Vec<u8>>);
-
-/// Changes of the newest charter that enough members approved, with the approvals. Ascending by change.
-///
-/// # Errors
-/// [`RowsError`] if the view fails.
-pub fn eligible_changes(cx: &Cx<'_>) -> Result<Vec<Eligible>, RowsError> {
-    let Some(charter) = &cx.charter else { return Ok(Vec::new()) };
-    let needed = charter.charter.quorum();
-    Ok(approved(cx, charter)?
-        .into_iter()
-        .filter(|(_, by)| by.len() >= needed)
-        .map(|(change, by)| (change, by.into_values().collect()))
-        .collect())
-}
-
-/// Valid approvals of each change, by member. They were checked when they were recorded.
-///
-/// # Errors
-/// [`RowsError`] if the view fails.
-pub fn approved(cx: &Cx<'_>, charter: &Certified) -> Result<BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>>, RowsError> {
-    approved_rows(cx.view, charter)
-}
-
-/// As [`approved`], from the view alone.
-///
-/// # Errors
-/// [`RowsError`] if the view fails.
-pub fn approved_rows(
-    view: &dyn super::View,
-    charter: &Certified,
-) -> Result<BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>>, RowsError> {
-    let mut changes: BTreeMap<Change, BTreeMap<MemberId, Vec<u8>>> = BTreeMap::new();
-    let rows = view.scan(Table::Documents, &key::approvals(charter.charter.version), &[], APPROVALS_MAX)?;
-    for (_, bytes) in rows {
-        if let Ok(approval) = Envelope::parse(&bytes).map_err(|_| ()).and_then(|e| Approval::open(&e).map_err(|_| ())) {
-            changes.entry(approval.change).or_default().insert(approval.member, bytes);
-        }
-    }
-    Ok(changes)
-}
-
-/// Takes an approval in. Says whether it was new.
-///
-/// # Errors
-/// `Err(Ok(fault))` names what is wrong with it, `Err(Err(…))` a fault of this node.
-pub fn take_approval(cx: &mut Cx<'_>, envelope: &Envelope) -> Result<bool, Result<Fault, RowsError>> {
-    let fault = |text: String| Ok(Fault::new("bad_approval", text));
-    let approval = Approval::open(envelope).map_err(|e| fault(e.to_string()))?;
-    let Some(charter) = cx.charter.clone() else { return Ok(false) };
-    if approval.federation != cx.federation {
-        return Err(Ok(Fault::new("other_federation", "an approval of another federation")));
-    }
-    if approval.base_version != charter.charter.version {
-        return Ok(false);
-    }
-    let votes = charter.charter.member(&approval.member).is_some_and(|m| m.standing == Standing::Full);
-    if !votes {
-        return Err(fault("not by a voting member".into()));
-    }
-    if succession::approving(cx.view, &charter, &approval.member, envelope).map_err(Err)?.is_none() {
-        // By keys that nobody has, or by those of an identity that has not arrived yet: had again by polling when it has.
-        *cx.counts.entry("approval_by_unknown_key".to_owned()).or_default() += 1;
-        return Ok(false);
-    }
-    let row = key::approval(approval.base_version, &envelope.id());
-    if cx.view.get(Table::Documents, &row).map_err(Err)?.is_some() {
-        return Ok(false);
-    }
-    let held =
-        cx.view.scan(Table::Documents, &key::approvals(approval.base_version), &[], APPROVALS_MAX).map_err(Err)?;
-    if full(&held, &approval.member) {
-        return Err(Ok(Fault::new("too_many_approvals", "more approvals of one member than are kept")));
-    }
-    cx.record(Record::Document(envelope.bytes().to_vec()));
-    Ok(true)
-}
-
-/// Whether as many approvals of `member` are held as are kept.
-fn full(held: &[Row], member: &MemberId) -> bool {
-    let by = |bytes: &[u8]| Envelope::parse(bytes).ok().and_then(|e| Approval::open(&e).ok()).map(|a| a.member);
-    held.len() >= APPROVALS_PER_MEMBER_MAX
-        && held.iter().filter(|(_, bytes)| by(bytes) == Some(*member)).count() >= APPROVALS_PER_MEMBER_MAX
-}
-
-/// Approves a change with the approver keys that lie here.
-///
-/// # Errors
-/// `Err(Ok(problem))` if it cannot be approved, `Err(Err(…))` a fault of this node.
-pub fn approve(cx: &mut Cx<'_>, change: Change) -> Result<(usize, usize), Result<Problem, RowsError>> {
-    let problem = |code, text: &str| Ok(Problem::new(code, text));
-    let charter = cx.charter.clone().ok_or_else(|| problem("not_member", "this node is in no charter yet"))?;
-    if charter.charter.member(&cx.own.member).is_none_or(|m| m.standing != Standing::Full) {
-        return Err(problem("not_voting", "this member has no vote in the federation"));
-    }
-    if let Err(e) = charter.charter.next(charter.hash, &change, &[]) {
-        return Err(problem("bad_change", &e.to_string()));
-    }
-    let held =
-        cx.view.scan(Table::Documents, &key::approvals(charter.charter.version), &[], APPROVALS_MAX).map_err(Err)?;
-    if full(&held, &cx.own.member) {
-        return Err(problem(
-            "too_many_approvals",
-            "this member has approved as many changes of this charter as others keep; wait for the next version",
-        ));
-    }
-    let approval = Approval {
-        federation: cx.federation,
-        member: cx.own.member,
-        base_version: charter.charter.version,
-        change: change.clone(),
-    };
-    let keys: Vec<_> = cx.own.approvers.iter().collect();
-    let envelope = approval.seal(&keys).map_err(|e| problem("bad_change", &e.to_string()))?;
-    let pinned = charter.identities.get(&cx.own.member).map(|identity| identity.hash);
-    let mut chains = Chains::new(Some(&charter));
-    chains.extend(succession::own_identities_after(cx, &pinned), &[]);
-    if !chains.approved_by(&cx.own.member, &envelope) {
-        return Err(problem(
-            "no_approver_key",
-            "the approver keys on this node do not reach the threshold; sign on the machine that has them",
-        ));
-    }
-    let mut by = approved(cx, &charter).map_err(Err)?.remove(&change).unwrap_or_default();
-    by.insert(cx.own.member, Vec::new());
-    cx.record(Record::Document(envelope.bytes().to_vec()));
-    cx.gossip(Gossip::Document(envelope.into_bytes()));
-    Ok((by.len(), charter.charter.quorum()))
 }
 
 impl Agree {
@@ -267,7 +136,7 @@ impl Agree {
 
     /// The first eligible change, as a proposal. One that was checked before is not checked again.
     fn candidate(&self, cx: &Cx<'_>, charter: &Certified) -> Result<Option<(Sha256, CharterBundle)>, RowsError> {
-        for (change, approvals) in eligible_changes(cx)? {
+        for (change, approvals) in approve::eligible_changes(cx)? {
             let Some(bundle) = proposal(cx, charter, &change, approvals)? else { continue };
             let value = bundle.hash();
             let checked = self.payload(&value).is_some() || charter.proposal(&bundle).is_ok();
@@ -296,7 +165,7 @@ impl Agree {
     /// [`RowsError`] if the view fails.
     pub fn expelled(&self, cx: &Cx<'_>) -> Result<BTreeSet<MemberId>, RowsError> {
         let proposed = self.proposals.values().filter_map(|bundle| Charter::parse(&bundle.payload).ok()?.change);
-        let eligible = eligible_changes(cx)?.into_iter().map(|(change, _)| change);
+        let eligible = approve::eligible_changes(cx)?.into_iter().map(|(change, _)| change);
         let expelled = |change| match change {
             Change::Expel { member } => Some(member),
             Change::Admit { .. } | Change::Amend { .. } => None,
@@ -549,42 +418,6 @@ impl Agree {
     }
 }
 
-/// The chain by which a message's node speaks for its member: none if the charter pins it. `None` if it does not.
-fn speakers(charter: &Certified, vote: &Ordering, bundle: &OrderingBundle) -> Option<succession::Chain> {
-    if charter.writer_of(&vote.member) == Some(vote.writer) {
-        return Some(succession::Chain::default());
-    }
-    let mut chains = Chains::new(Some(charter));
-    let (mut identities, mut writers) = chains.extend(&bundle.identities, &bundle.writers);
-    // A proposal's own chains are of the newcomer; what is kept for the speaker is its own.
-    let of_member = |bytes: &[u8]| {
-        let envelope = Envelope::parse(bytes).ok()?;
-        let identity = crate::identity::Identity::parse(&envelope).ok().map(|i| i.member_id(envelope.id()));
-        identity.or_else(|| crate::documents::Writer::open(&envelope).ok().map(|w| w.member))
-    };
-    identities.retain(|bytes| of_member(bytes) == Some(vote.member));
-    writers.retain(|bytes| of_member(bytes) == Some(vote.member));
-    chains.writes_for(&vote.member, vote.writer).then_some((identities, writers))
-}
-
-/// Whether all below the stops of a proposed expulsion is held here, and they cut off nothing that was cosigned here.
-fn holds_stops(cx: &Cx<'_>, bundle: &CharterBundle) -> Result<bool, RowsError> {
-    let Ok(next) = Charter::parse(&bundle.payload) else { return Ok(false) };
-    for stop in &next.stops {
-        let row = state::log(cx.view, &stop.log)?;
-        let held = match &row {
-            Some(row) if stop.size > 0 => crate::view::judge::root_matches(row, cx.view, stop.size, stop.root)?,
-            _ => stop.size == 0 && stop.root == crate::log::tree::empty_root(),
-        };
-        let cosigned: Option<CosignedRow> =
-            state::get(cx.view, Table::Promises, &key::cosigned(&stop.log, &cx.own.node.peer()))?;
-        if !held || cosigned.is_some_and(|c| c.size > stop.size) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 fn plain(vote: &Ordering) -> Message {
     Message {
         height: vote.height,
@@ -594,56 +427,4 @@ fn plain(vote: &Ordering) -> Message {
         pol_round: vote.pol_round,
         member: vote.member,
     }
-}
-
-/// The next charter by `change`, with all but the precommits; `None` while a document that it rests on is not known here.
-fn proposal(
-    cx: &Cx<'_>,
-    charter: &Certified,
-    change: &Change,
-    approvals: Vec<Vec<u8>>,
-) -> Result<Option<CharterBundle>, RowsError> {
-    let mut bundle = CharterBundle::default();
-    let mut stops = Vec::new();
-    match change {
-        Change::Admit { identity, writer, .. } => {
-            let Some(identities) = identity_chain(cx, identity, None)? else { return Ok(None) };
-            let Some(writers) = writer_chain(cx, writer, None)? else { return Ok(None) };
-            (bundle.identities, bundle.writers) = (identities, writers);
-        }
-        Change::Expel { member } => {
-            let Some(log) = charter.writer_of(member) else { return Ok(None) };
-            let row = state::log(cx.view, &log)?;
-            let (size, root) = row.map_or((0, crate::log::tree::empty_root()), |r| (r.size(), r.frontier.root()));
-            stops.push(LogEnd { log, size, root });
-        }
-        Change::Amend { member: Some(member), identity, writer, .. } => {
-            let pinned = (charter.identities.get(member).map(|i| i.hash), charter.writers.get(member).map(|w| w.hash));
-            if let Some(identity) = identity {
-                let Some(chain) = identity_chain(cx, identity, pinned.0)? else { return Ok(None) };
-                bundle.identities = chain;
-            }
-            if let Some(writer) = writer {
-                let Some(chain) = writer_chain(cx, writer, pinned.1)? else { return Ok(None) };
-                bundle.writers = chain;
-            }
-        }
-        Change::Amend { member: None, .. } => {}
-    }
-    let mut chains = Chains::new(Some(charter));
-    chains.extend(&bundle.identities, &bundle.writers);
-    for bytes in approvals {
-        let Ok(envelope) = Envelope::parse(&bytes) else { continue };
-        let Ok(approval) = Approval::open(&envelope) else { continue };
-        let Some(path) = succession::approving(cx.view, charter, &approval.member, &envelope)? else { continue };
-        bundle.identities.extend(chains.extend(&path, &[]).0);
-        bundle.approvals.push(bytes);
-    }
-    let next = charter.charter.next(charter.hash, change, &stops).and_then(|next| next.payload());
-    Ok(next.ok().map(|payload| CharterBundle { payload, ..bundle }))
-}
-
-/// The fingerprint of a member, as it is read out over the phone.
-pub fn member_fingerprint(member: &MemberId) -> String {
-    fingerprint(member.as_bytes())
 }

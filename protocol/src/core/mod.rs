@@ -4,13 +4,19 @@
 //! and only then are the effects carried out. Deterministic: the same inputs give the same outputs. No clock, no IO.
 
 mod agree;
+mod answers;
 mod api;
+mod approve;
+mod command;
+mod info;
 mod inputs;
 mod join;
+mod lodge;
 mod logs;
 mod outreach;
 mod own;
 mod peers;
+mod propose;
 mod replicate;
 pub mod report;
 pub mod serve;
@@ -37,7 +43,7 @@ pub use api::{
 
 /// How long a request to join is listed, in seconds.
 pub const fn join_request_life_s() -> u64 {
-    join::REQUEST_LIFE_S
+    lodge::REQUEST_LIFE_S
 }
 
 /// What the core reads: rows, and leaves by their place.
