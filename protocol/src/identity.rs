@@ -11,7 +11,7 @@ use crate::envelope::Envelope;
 use crate::ids::{Handle, MemberId, PeerId, PublicKey, Sha256, Slug};
 use crate::json::{self, JsonError};
 use crate::keys::SecretKey;
-use crate::limits::{IDENTITY_CHAIN_MAX, ROLE_KEYS_MAX, TEXT_MAX_CHARS};
+use crate::limits::{IDENTITY_CHAIN_MAX, NAMES_MAX, ROLE_KEYS_MAX, TEXT_MAX_CHARS};
 
 /// Payload type of an identity envelope.
 pub const IDENTITY_TYPE: &str = "application/vnd.verbund.identity.v1+json";
@@ -207,7 +207,10 @@ impl Identity {
             }
         }
         let plain = |t: &str| !t.is_empty() && t.chars().count() <= TEXT_MAX_CHARS && !t.chars().any(char::is_control);
-        if self.names.is_empty() || self.names.len() > 8 || !self.names.iter().all(|(l, n)| plain(l) && plain(n)) {
+        if self.names.is_empty()
+            || self.names.len() > NAMES_MAX
+            || !self.names.iter().all(|(l, n)| plain(l) && plain(n))
+        {
             return Err(IdentityError::Text("names"));
         }
         if self.contact.as_deref().is_some_and(|t| !plain(t)) {
@@ -268,6 +271,9 @@ impl VerifiedIdentity {
         }
         if identity.prev != Some(self.hash) {
             return refuse("prev is not the hash of the version before");
+        }
+        if identity.version > IDENTITY_CHAIN_MAX as u64 {
+            return Err(IdentityError::ChainLength(usize::try_from(identity.version).unwrap_or(usize::MAX)));
         }
         root_signed(&identity, &self.identity.roles.root, envelope, "its predecessor")?;
         root_signed(&identity, &identity.roles.root, envelope, "it")?;

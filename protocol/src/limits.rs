@@ -41,6 +41,8 @@ pub const ENTRIES_MAX: usize = 2_048;
 pub const BLOB_GROUP_LOG2_CHUNKS: u8 = 4;
 /// A cosigned checkpoint note: body plus one signature line per member.
 pub const NOTE_MAX_BYTES: usize = 64 << 10;
+/// Languages in which an identity names its member: the official ones of a border region, with room.
+pub const NAMES_MAX: usize = 8;
 /// Versions of one identity: a member that rotates monthly needs 20 years to get there.
 pub const IDENTITY_CHAIN_MAX: usize = 256;
 /// Short texts of documents (names, reasons, contacts), in characters.
@@ -106,3 +108,24 @@ pub const ANSWER_PARTS_MAX: usize = 4_096;
 pub const ANSWER_CHARTERS_MAX: usize = 256;
 /// Promises in one answer: one for each log, or for each node of each member.
 pub const ANSWER_PROMISES_MAX: usize = MEMBERS_MAX * ROLE_KEYS_MAX;
+/// Approvals of one member kept for one base version, so that no member can keep those of others out: every state could be
+/// admitted at once, and all that are kept fit [`ANSWER_PARTS_MAX`].
+pub const APPROVALS_PER_MEMBER_MAX: usize = 16;
+/// Approvals kept for one base version.
+pub const APPROVALS_MAX: usize = MEMBERS_MAX * APPROVALS_PER_MEMBER_MAX;
+/// Proposed charters kept at a height, *local*: what the machine keeps per round, over a few rounds.
+pub const PROPOSALS_MAX: usize = 64;
+/// Identities looked at that follow a pinned one, *local*: a member that signs more than that contradicts itself.
+pub const FOLLOWERS_MAX: usize = 64;
+/// Entries of a log that may wait for a charter that is not known, *local*. More are not fetched, so that a log which names a
+/// charter that will never be cannot fill the disk.
+pub const WAITING_MAX: u64 = 4_096;
+/// How often a log is fetched anew because what came did not lead to its known end, *local*.
+pub const RESETS_MAX: u32 = 8;
+/// Earlier cosignatures of one node that are kept of one log above its largest witnessed note: a log that others witness at all is
+/// witnessed long before, and of more the largest are kept.
+pub const VOUCHED_MAX: usize = 64;
+/// Notes of one log that are kept above its largest witnessed one, likewise.
+pub const NOTES_KEPT_MAX: usize = 256;
+/// Void entries of one log that are looked through for those of one process, *local*.
+pub const VOIDS_SCANNED_MAX: usize = 4_096;

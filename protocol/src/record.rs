@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::charter::certificate::CharterBundle;
 use crate::codec::{self, CodecError, bounded};
 use crate::ids::{FederationId, Handle, MemberId, PeerId, Sha256};
-use crate::limits::{BATCH_MAX_BYTES, CERTIFICATE_PARTS_MAX, LEAF_MAX_BYTES};
+use crate::limits::{BATCH_MAX_BYTES, CERTIFICATE_PARTS_MAX, CHARTER_MAX_BYTES, LEAF_MAX_BYTES};
 use crate::log::{Cosignature, ForkProof};
 use crate::view::rows::Table;
 
@@ -92,6 +92,7 @@ pub struct OrderingBundle {
     #[serde(deserialize_with = "bounded::blob::<_, LEAF_MAX_BYTES>")]
     pub message: Vec<u8>,
     /// Payload of the proposed charter, with a proposal.
+    #[serde(deserialize_with = "bounded::blob_opt::<_, CHARTER_MAX_BYTES>")]
     pub payload: Option<Vec<u8>>,
     /// Approvals of its change, with a proposal.
     #[serde(deserialize_with = "bounded::envelopes::<_, CERTIFICATE_PARTS_MAX>")]

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::chain::Chains;
 pub use super::found::{Founder, found};
 use super::rules::{Charter, RuleError};
 pub use super::writer::VerifiedWriter;
 use crate::codec::bounded;
-use crate::documents::{Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, VoteKind, Writer};
+use crate::documents::{Approval, CHARTER_TYPE, Change, Document, DocumentError, LogEnd, Ordering, VoteKind};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::identity::{IdentityError, VerifiedIdentity};
 use crate::ids::{FederationId, MemberId, PeerId, Sha256};
@@ -167,48 +168,6 @@ impl Certified {
     }
 }
 
-/// The identities and writers that a certificate may refer to: pinned before, then extended by its parts.
-struct Known {
-    identities: BTreeMap<MemberId, VerifiedIdentity>,
-    writers: BTreeMap<MemberId, VerifiedWriter>,
-    seen_identities: BTreeMap<Sha256, VerifiedIdentity>,
-    seen_writers: BTreeMap<Sha256, VerifiedWriter>,
-}
-
-impl Known {
-    fn new(prev: Option<&Certified>) -> Self {
-        let identities = prev.map(|p| p.identities.clone()).unwrap_or_default();
-        let writers = prev.map(|p| p.writers.clone()).unwrap_or_default();
-        let seen_identities = identities.values().map(|i| (i.hash, i.clone())).collect();
-        let seen_writers = writers.values().map(|w| (w.hash, w.clone())).collect();
-        Self { identities, writers, seen_identities, seen_writers }
-    }
-
-    fn add_identity(&mut self, bytes: &[u8]) -> Result<(), CertificateError> {
-        let envelope = Envelope::parse(bytes)?;
-        let parsed = crate::identity::Identity::parse(&envelope)?;
-        let member = parsed.member_id(envelope.id());
-        let next = match self.identities.get(&member) {
-            Some(before) => before.next(&envelope)?,
-            None => VerifiedIdentity::first(&envelope)?,
-        };
-        self.seen_identities.insert(next.hash, next.clone());
-        self.identities.insert(member, next);
-        Ok(())
-    }
-
-    fn add_writer(&mut self, bytes: &[u8], federation: Option<FederationId>) -> Result<(), CertificateError> {
-        let envelope = Envelope::parse(bytes)?;
-        let member = Writer::open(&envelope)?.member;
-        let refused = CertificateError::Writer { member, why: "has no identity in the certificate" };
-        let identity = self.identities.get(&member).ok_or(refused)?;
-        let next = VerifiedWriter::check(&envelope, federation, identity, self.writers.get(&member))?;
-        self.seen_writers.insert(next.hash, next.clone());
-        self.writers.insert(member, next);
-        Ok(())
-    }
-}
-
 fn verify(prev: Option<&Certified>, bundle: &CharterBundle) -> Result<Certified, CertificateError> {
     let checked = approved(prev, bundle)?;
     let needed = super::rules::quorum(checked.voters.len());
@@ -224,7 +183,7 @@ struct Approved {
     charter: Charter,
     hash: Sha256,
     federation: FederationId,
-    known: Known,
+    known: Chains,
     voters: BTreeSet<MemberId>,
 }
 
@@ -236,12 +195,12 @@ fn approved(prev: Option<&Certified>, bundle: &CharterBundle) -> Result<Approved
     let charter = Charter::parse(&bundle.payload)?;
     let hash = bundle.hash();
     let federation = follows(prev, &charter, hash)?;
-    let mut known = Known::new(prev);
+    let mut known = Chains::new(prev);
     for identity in &bundle.identities {
         known.add_identity(identity)?;
     }
     for writer in &bundle.writers {
-        known.add_writer(writer, prev.map(|p| p.federation))?;
+        known.add_writer(writer)?;
     }
     let voters: BTreeSet<_> = prev.map_or(&charter, |p| &p.charter).voting().into_iter().collect();
     let needed = super::rules::quorum(voters.len());
@@ -298,7 +257,7 @@ fn approvals(
     charter: &Charter,
     federation: FederationId,
     bundle: &CharterBundle,
-    known: &Known,
+    known: &Chains,
     voters: &BTreeSet<MemberId>,
 ) -> Result<usize, CertificateError> {
     let change = approved_change(charter);
@@ -310,27 +269,11 @@ fn approvals(
             && approval.base_version == prev.map_or(0, |p| p.charter.version)
             && Some(&approval.change) == change.as_ref()
             && voters.contains(&approval.member);
-        if fits && !members.contains(&approval.member) && approved_by(prev, known, &approval.member, &envelope) {
+        if fits && !members.contains(&approval.member) && known.approved_by(&approval.member, &envelope) {
             members.insert(approval.member);
         }
     }
     Ok(members.len())
-}
-
-/// Whether the approver threshold of the identity that is pinned, or of the newest in the certificate, signed. The pinned one
-/// counts on beside a newer one: a certificate without the newer one could count it too, and rotations cross votes on their way.
-fn approved_by(prev: Option<&Certified>, known: &Known, member: &MemberId, envelope: &Envelope) -> bool {
-    let pinned = prev.and_then(|p| p.identities.get(member));
-    let newest = known.identities.get(member);
-    pinned.into_iter().chain(newest).any(|i| i.identity.roles.approver.signed(envelope))
-}
-
-/// Whether `node` is the writer of `member` that is pinned, or the newest in the certificate: a new writer's votes and its
-/// predecessor's are votes of one member.
-fn writes_for(prev: Option<&Certified>, known: &Known, member: &MemberId, node: PeerId) -> bool {
-    let pinned = prev.and_then(|p| p.writers.get(member));
-    let newest = known.writers.get(member);
-    pinned.into_iter().chain(newest).any(|w| w.writer.peer == node)
 }
 
 fn precommits(
@@ -338,7 +281,7 @@ fn precommits(
     charter: &Charter,
     hash: Sha256,
     bundle: &CharterBundle,
-    known: &Known,
+    known: &Chains,
     voters: &BTreeSet<MemberId>,
 ) -> Result<usize, CertificateError> {
     // By round, so that no other message decides which of them count together.
@@ -352,22 +295,27 @@ fn precommits(
             && vote.prev == prev.map(|p| p.hash)
             && vote.value == Some(hash)
             && voters.contains(&vote.member);
-        if fits && writes_for(prev, known, &vote.member, vote.writer) && envelope.signed_by(&vote.writer.key()) {
+        if fits && known.writes_for(&vote.member, vote.writer) && envelope.signed_by(&vote.writer.key()) {
             rounds.entry(vote.round).or_default().insert(vote.member);
         }
     }
     Ok(rounds.values().map(BTreeSet::len).max().unwrap_or(0))
 }
 
-fn pin(charter: Charter, hash: Sha256, federation: FederationId, known: &Known) -> Result<Certified, CertificateError> {
+fn pin(
+    charter: Charter,
+    hash: Sha256,
+    federation: FederationId,
+    known: &Chains,
+) -> Result<Certified, CertificateError> {
     let mut identities = BTreeMap::new();
     let mut writers = BTreeMap::new();
     let mut nodes = BTreeSet::new();
     for m in &charter.members {
         let member = m.member;
-        let identity = known.seen_identities.get(&m.identity).filter(|i| i.member == member);
+        let identity = known.identity(&member, &m.identity);
         let identity = identity.ok_or(CertificateError::NotPinned { what: "identity", member })?;
-        let writer = known.seen_writers.get(&m.writer).filter(|w| w.writer.member == member);
+        let writer = known.writer(&member, &m.writer);
         let writer = writer.ok_or(CertificateError::NotPinned { what: "writer", member })?;
         if !identity.identity.has_node(&writer.writer.peer) {
             return Err(CertificateError::Writer { member, why: "its node is not among the identity's nodes" });

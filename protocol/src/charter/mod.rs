@@ -4,6 +4,7 @@
 //! Owns the deterministic rules behind membership. Never touches network, clock or storage.
 
 pub mod certificate;
+pub mod chain;
 mod found;
 pub mod order;
 pub mod rules;

@@ -18,7 +18,8 @@ pub struct VerifiedWriter {
 }
 
 impl VerifiedWriter {
-    /// Checks `envelope` as the writer of `identity`'s member that follows `before`.
+    /// Checks `envelope` as the writer that follows `before`, of the member whose identities are `identities`: one of them lists
+    /// its node, and the root threshold of that one signed it.
     ///
     /// `federation` is `None` for the founder's writer in the genesis alone.
     ///
@@ -27,12 +28,12 @@ impl VerifiedWriter {
     pub fn check(
         envelope: &Envelope,
         federation: Option<FederationId>,
-        identity: &VerifiedIdentity,
+        identities: &[VerifiedIdentity],
         before: Option<&Self>,
     ) -> Result<Self, CertificateError> {
         let writer = Writer::open(envelope)?;
-        let refuse = |why| Err(CertificateError::Writer { member: identity.member, why });
-        if writer.member != identity.member {
+        let refuse = |why| Err(CertificateError::Writer { member: writer.member, why });
+        if identities.iter().any(|identity| writer.member != identity.member) {
             return refuse("names another member");
         }
         if writer.federation != federation {
@@ -48,10 +49,11 @@ impl VerifiedWriter {
             // The log of a node has one name: the new log would be the one that this writer closes.
             return refuse("names the node whose log it closes");
         }
-        if !identity.identity.has_node(&writer.peer) {
+        let mut listing = identities.iter().filter(|i| i.identity.has_node(&writer.peer)).peekable();
+        if listing.peek().is_none() {
             return refuse("its node is not among the identity's nodes");
         }
-        if !identity.identity.roles.root.signed(envelope) {
+        if !listing.any(|i| i.identity.roles.root.signed(envelope)) {
             return refuse("not signed by the root threshold");
         }
         Ok(Self { writer, hash: envelope.id() })

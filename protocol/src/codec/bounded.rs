@@ -27,6 +27,29 @@ pub fn blob<'de, D: Deserializer<'de>, const MAX: usize>(d: D) -> Result<Vec<u8>
     Bytes { min: 0, max: MAX }.deserialize(d)
 }
 
+/// Reads at most `MAX` bytes, or none at all.
+///
+/// # Errors
+/// As [`list`].
+pub fn blob_opt<'de, D: Deserializer<'de>, const MAX: usize>(d: D) -> Result<Option<Vec<u8>>, D::Error> {
+    d.deserialize_option(Perhaps(Bytes { min: 0, max: MAX }))
+}
+
+struct Perhaps(Bytes);
+
+impl<'de> Visitor<'de> for Perhaps {
+    type Value = Option<Vec<u8>>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_some<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(d).map(Some)
+    }
+}
+
 /// Reads at most `MAX` leaves of at most [`LEAF_MAX_BYTES`] each. A leaf may be anything, even empty.
 ///
 /// # Errors

@@ -2,9 +2,12 @@
 //!
 //! Owns the rule that nothing is taken but what continues the own tree under a checkpoint that the log signed.
 
+use std::collections::BTreeSet;
+
 use super::api::{EventKind, Fault};
 use super::{Cx, peers};
-use crate::ids::{PeerId, Sha256};
+use crate::ids::{MemberId, PeerId, Sha256};
+use crate::limits::{RESETS_MAX, VOUCHED_MAX, WAITING_MAX};
 use crate::log::{
     Checkpoint, ConsistencyProof, Cosignature, ForkProof, Head, Origin, SignedCheckpoint, note, sign_cosignature, tree,
     verify_cosignature,
@@ -14,13 +17,6 @@ use crate::view::judge::root_matches;
 use crate::view::rows::{RowsError, Table};
 use crate::view::state::{self, CosignedRow, LogHashes, LogRow, key};
 use crate::wire::{Gossip, sync};
-
-/// Entries of a log that may wait for a charter that is not known. More are not fetched, so that a log which names a charter
-/// that will never be cannot fill the disk.
-const WAITING_MAX: u64 = 4_096;
-
-/// How often a log is fetched anew because what came did not lead to its known end.
-const RESETS_MAX: u32 = 8;
 
 /// How taking entries in went, if nobody was at fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,18 +174,18 @@ pub fn close(cx: &mut Cx<'_>, proof: ForkProof) -> Result<(), Result<Fault, Rows
     if row.as_ref().is_some_and(|row| row.closed.forked) {
         return Ok(());
     }
+    // Where the log ends is told when the proof is part of the view, and again whenever evidence moves it.
     cx.record(Record::Fork { log, proof: proof.clone() });
     cx.gossip(Gossip::Fork(proof));
-    let size = row.and_then(|row| row.witnessed).map_or(0, |(size, _)| size);
-    cx.event(EventKind::LogForked { log, size });
     Ok(())
 }
 
-/// Cosigns the newest checkpoint of `log` if everything below it is held and it extends what was cosigned before.
+/// Cosigns the newest checkpoint of `log` if everything below it is held, it extends what was cosigned before, and its member is
+/// none of those whose expulsion is under way.
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn cosign(cx: &mut Cx<'_>, log: PeerId, row: &LogRow) -> Result<(), RowsError> {
+pub fn cosign(cx: &mut Cx<'_>, log: PeerId, row: &LogRow, expelled: &BTreeSet<MemberId>) -> Result<(), RowsError> {
     let me = cx.own.node.peer();
     let Some(root) = row.note_root.filter(|_| row.note_size > 0 && row.note_size == row.size()) else { return Ok(()) };
     let others = cx.charter.as_ref().is_some_and(|c| c.writers.values().any(|w| w.writer.peer == log));
@@ -203,7 +199,8 @@ pub fn cosign(cx: &mut Cx<'_>, log: PeerId, row: &LogRow) -> Result<(), RowsErro
             return Ok(());
         }
     }
-    if expulsion_pending(cx, &log)? {
+    // SPEC: from the moment that an expulsion is eligible, the log of that member is cosigned no further.
+    if cx.charter.as_ref().and_then(|c| c.member_of(&log)).is_some_and(|member| expelled.contains(&member)) {
         return Ok(());
     }
     let Ok(checkpoint) = Checkpoint::new(Origin::new(cx.federation, log), row.size(), root) else { return Ok(()) };
@@ -213,15 +210,6 @@ pub fn cosign(cx: &mut Cx<'_>, log: PeerId, row: &LogRow) -> Result<(), RowsErro
         cx.event(EventKind::Cosigned { log, size: row.size(), by: me });
     }
     Ok(())
-}
-
-/// From the moment that an expulsion is eligible, the log of that member is cosigned no further.
-fn expulsion_pending(cx: &Cx<'_>, log: &PeerId) -> Result<bool, RowsError> {
-    let Some(charter) = &cx.charter else { return Ok(false) };
-    let Some(member) = charter.member_of(log) else { return Ok(false) };
-    Ok(super::agree::eligible_changes(cx)?
-        .iter()
-        .any(|(change, _)| matches!(change, crate::documents::Change::Expel { member: m } if *m == member)))
 }
 
 /// Takes a cosignature of another node in. Says whether it was news.
@@ -244,7 +232,7 @@ pub fn take_cosignature(
     let held: Option<CosignedRow> = state::get(cx.view, Table::Promises, &key::cosigned(&log, &by)).map_err(Err)?;
     let newer = |held: CosignedRow| (size, cosignature.time_s) > (held.size, held.cosignature.time_s);
     let own_freshness = by == log;
-    if !own_freshness && !held.is_none_or(newer) {
+    if !own_freshness && !held.is_none_or(newer) && !earlier(cx, &row, &promise, held).map_err(Err)? {
         return Ok(false);
     }
     let checkpoint =
@@ -261,6 +249,25 @@ pub fn take_cosignature(
         return Ok(true);
     }
     Ok(false)
+}
+
+/// Whether a cosignature that is not its node's newest one is wanted all the same: it may make its checkpoint the largest
+/// witnessed one, whichever came first.
+fn earlier(cx: &Cx<'_>, row: &LogRow, promise: &sync::Promise, newest: Option<CosignedRow>) -> Result<bool, RowsError> {
+    let sync::Promise { log, size, root, cosignature } = promise;
+    if row.witnessed.is_some_and(|held| held >= (*size, *root))
+        || newest.is_some_and(|n| (n.size, n.root) == (*size, *root))
+    {
+        return Ok(false);
+    }
+    let kept = key::vouched(log, &cosignature.peer, *size, root);
+    if cx.view.get(Table::Promises, &kept)?.is_some() {
+        return Ok(false);
+    }
+    // Of more than are kept the smallest are given up, and not taken again.
+    let kept = cx.view.scan(Table::Promises, &key::vouched_by(log, &cosignature.peer), &[], VOUCHED_MAX)?;
+    let smallest = kept.first().and_then(|(key, _)| key::head_of(key));
+    Ok(kept.len() < VOUCHED_MAX || smallest.is_none_or(|smallest| smallest < (*size, *root)))
 }
 
 /// Own statement that this is the newest checkpoint of the own log.

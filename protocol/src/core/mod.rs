@@ -4,18 +4,25 @@
 //! and only then are the effects carried out. Deterministic: the same inputs give the same outputs. No clock, no IO.
 
 mod agree;
+mod answers;
 mod api;
+mod approve;
+mod command;
+mod info;
 mod inputs;
 mod join;
+mod lodge;
 mod logs;
 mod outreach;
 mod own;
 mod peers;
+mod propose;
 mod replicate;
 pub mod report;
 pub mod serve;
 mod standing;
 mod start;
+mod succession;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -36,7 +43,7 @@ pub use api::{
 
 /// How long a request to join is listed, in seconds.
 pub const fn join_request_life_s() -> u64 {
-    join::REQUEST_LIFE_S
+    lodge::REQUEST_LIFE_S
 }
 
 /// What the core reads: rows, and leaves by their place.
@@ -159,7 +166,7 @@ impl Core {
             own_log: own::OwnLog::default(),
             replicate: replicate::Replicate::default(),
             join,
-            standing: standing::Standing::default(),
+            standing: standing::Standing::load(view)?,
             outreach: outreach::Outreach::default(),
             dirty: true,
         })

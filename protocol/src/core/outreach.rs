@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::api::Effect;
-use super::{Cx, join, serve, sync};
+use super::{Cx, info, serve, sync};
 use crate::ids::PeerId;
 use crate::limits::FRAME_MAX_BYTES;
 use crate::view::rows::RowsError;
@@ -56,7 +56,7 @@ impl Outreach {
     }
 
     fn ask(&mut self, cx: &mut Cx<'_>, peer: PeerId, request: Request, shows: bool) -> Result<(), RowsError> {
-        let addresses = join::info_of(cx, &peer)?.map(|info| info.addresses).unwrap_or_default();
+        let addresses = info::info_of(cx, &peer)?.map(|info| info.addresses).unwrap_or_default();
         if let Ok(bytes) = crate::wire::encode(cx.federation, request) {
             self.asked = Some((peer, cx.now.mono_ms, shows));
             cx.effect(Effect::AskJoin { peer, addresses, bytes });

@@ -3,7 +3,8 @@
 //! Owns the only place that signs checkpoints. Nothing is appended before the start rule allows it.
 
 use super::api::{EventKind, Problem};
-use super::{Cx, logs};
+use super::{Cx, logs, succession};
+use crate::charter::certificate::Certified;
 use crate::documents::Kind;
 use crate::envelope::Envelope;
 use crate::ids::Sha256;
@@ -23,7 +24,7 @@ pub struct OwnLog {
 }
 
 impl OwnLog {
-    /// Appends what the own log must carry: its first three entries, then every charter in order.
+    /// Appends what the own log must carry: its first three entries, then every own identity and every charter in order.
     ///
     /// # Errors
     /// [`RowsError`] if the view fails.
@@ -53,7 +54,14 @@ impl OwnLog {
             return Ok(true);
         }
         let Some(row) = row else { return Ok(false) };
-        if row.charter >= charter.charter.version || row.judged < row.size() {
+        if row.judged < row.size() {
+            return Ok(false);
+        }
+        if let Some(identity) = next_identity(cx, &charter, &row)? {
+            self.append(cx, vec![identity])?;
+            return Ok(true);
+        }
+        if row.charter >= charter.charter.version {
             return Ok(false);
         }
         let leaves = (row.charter + 1..=charter.charter.version).take(16).map(|v| charter_leaf(cx, v));
@@ -147,6 +155,20 @@ impl OwnLog {
         }
         Ok(())
     }
+}
+
+/// The own identity that follows the last one in the own log, if there is one: as it lies on this node, or as the charter pins it.
+fn next_identity(cx: &Cx<'_>, charter: &Certified, row: &LogRow) -> Result<Option<Vec<u8>>, RowsError> {
+    let pinned = charter.identities.get(&cx.own.member).map(|identity| identity.hash);
+    let mut next = succession::own_identities_after(cx, &row.identity).first().cloned();
+    if let Some(pinned) = pinned.filter(|hash| next.is_none() && Some(*hash) != row.identity) {
+        let chain = succession::identity_chain(cx, &pinned, row.identity)?.unwrap_or_default();
+        next = chain.into_iter().next();
+    }
+    let Some(next) = next else { return Ok(None) };
+    // What would not move the log on is not appended, or it would be without end.
+    let verdict = judge::dry_run(cx.view, cx.charters, cx.own.node.peer(), &next)?;
+    Ok((verdict == Verdict::Valid).then_some(next))
 }
 
 /// The leaf by which a log carries the charter of `version`.

@@ -1,7 +1,7 @@
 //! What an operator may see of the core: read only, assembled on request.
 
 use super::api::Now;
-use super::{Core, View, agree, join};
+use super::{Core, View, approve, lodge};
 use crate::charter::certificate::Certified;
 use crate::charter::order;
 use crate::documents::Change;
@@ -141,15 +141,15 @@ impl Core {
         let Some(charter) = self.charters.newest(view)? else { return Ok(Vec::new()) };
         let mut out = Vec::new();
         let approved = self.approved(view, &charter)?;
-        for (id, request) in join::open_requests(view, Some(&charter), now.wall_s())? {
-            let by = approved.get(&join::admission(&request)).cloned().unwrap_or_default();
+        for (id, request) in lodge::open_requests(view, Some(&charter), now.wall_s())? {
+            let by = approved.get(&lodge::admission(&request)).cloned().unwrap_or_default();
             let voting = charter.charter.voting();
             let listed = charter.charter.members.iter().filter(|m| voting.contains(&m.member));
             out.push(RequestReport {
                 id,
                 member: request.member,
                 identity: request.identity,
-                fingerprint: agree::member_fingerprint(&request.member),
+                fingerprint: approve::member_fingerprint(&request.member),
                 handle: request.handle,
                 time_s: request.time_s,
                 approvals: listed.map(|m| (m.handle.clone(), by.contains(&m.member))).collect(),
@@ -178,7 +178,7 @@ impl Core {
         view: &dyn View,
         charter: &Certified,
     ) -> Result<std::collections::BTreeMap<Change, Vec<MemberId>>, RowsError> {
-        agree::approved_rows(view, charter)
+        approve::approved_rows(view, charter)
             .map(|all| all.into_iter().map(|(c, by)| (c, by.into_keys().collect())).collect())
     }
 

@@ -13,7 +13,10 @@ use crate::codec;
 use crate::documents::{Document as _, Ordering};
 use crate::envelope::Envelope;
 use crate::ids::PeerId;
-use crate::limits::{ENTRIES_MAX, ENTRIES_MAX_BYTES, FRAME_MAX_BYTES};
+use crate::limits::{
+    ANSWER_CHARTERS_MAX, ANSWER_PARTS_MAX, ANSWER_PROMISES_MAX, ENTRIES_MAX, ENTRIES_MAX_BYTES, FRAME_MAX_BYTES,
+    HOLDINGS_LOGS_MAX,
+};
 use crate::log::{ConsistencyProof, ForkProof};
 use crate::record::OrderingBundle;
 use crate::view::charters::{self, Charters};
@@ -25,7 +28,7 @@ use crate::wire::sync::{Entries, LogStatus, Mine, Notes, Promise, Refusal, Reque
 /// Bytes that an answer of many parts may have.
 pub const PARTS_MAX_BYTES: usize = FRAME_MAX_BYTES - (64 << 10);
 /// Cosigners of one log: every node of every member.
-const PROMISES_MAX: usize = crate::limits::MEMBERS_MAX * crate::limits::ROLE_KEYS_MAX;
+const PROMISES_MAX: usize = ANSWER_PROMISES_MAX;
 /// Rows under one digest.
 const DIGEST_ROWS_MAX: usize = 16_384;
 
@@ -55,7 +58,7 @@ pub fn answer(
         Request::Ordering => Response::Ordering(ordering(view, None)?),
         Request::Notes { log } => notes(view, *log)?,
         Request::Proofs => {
-            let proofs: Vec<ForkProof> = state::list(view, Table::Promises, b"f", 256)?;
+            let proofs: Vec<ForkProof> = state::list(view, Table::Promises, b"f", HOLDINGS_LOGS_MAX)?;
             Response::Proofs(proofs)
         }
         Request::Mine => Response::Mine(mine(view, asker)?),
@@ -99,7 +102,13 @@ pub fn log_status(
     let witnessed = row.witnessed.map_or(0, |(size, _)| size);
     // Times do not count: they change all the time. Nor do former members: a newcomer takes nothing from them.
     let member = |p: &&CosignedRow| charter.is_some_and(|c| c.member_of(&p.cosignature.peer).is_some());
-    let parts: Vec<_> = promises.iter().filter(member).map(|p| (p.cosignature.peer, p.size, p.root)).collect();
+    let mut parts: Vec<_> = promises.iter().filter(member).map(|p| (p.cosignature.peer, p.size, p.root)).collect();
+    if row.closed.forked {
+        // Whatever may move its end counts: earlier cosignatures too, of whichever branch.
+        let vouched: Vec<CosignedRow> = state::list(view, Table::Promises, &key::vouched_of(&log), PROMISES_MAX)?;
+        parts.extend(vouched.iter().filter(member).map(|p| (p.cosignature.peer, p.size, p.root)));
+        parts.sort_unstable();
+    }
     // Of a log that has forked, members may hold different branches for a while; of others, the branch counts.
     let head = (!row.closed.forked).then(|| (row.size(), row.frontier.root()));
     let all = codec::encode(&(parts, row.witnessed, head)).unwrap_or_default();
@@ -282,7 +291,7 @@ pub fn charters_from(rows: &dyn Rows, from: u64) -> Result<Vec<charters::Charter
         b.payload.len() + parts.into_iter().flatten().map(|p| p.len() + 8).sum::<usize>() + 64
     };
     let mut out: Vec<charters::CharterBundle> = Vec::new();
-    for bundle in charters::bundles(rows, from, 256)? {
+    for bundle in charters::bundles(rows, from, ANSWER_CHARTERS_MAX)? {
         bytes += size(&bundle);
         if bytes > PARTS_MAX_BYTES && !out.is_empty() {
             break;
@@ -316,7 +325,7 @@ pub fn newest_charters(rows: &dyn Rows) -> Result<Vec<charters::CharterBundle>, 
 /// [`RowsError`] if the view fails.
 pub fn documents(rows: &dyn Rows, prefix: &[u8]) -> Result<Vec<Vec<u8>>, RowsError> {
     let mut bytes = 0;
-    let scanned = rows.scan(Table::Documents, prefix, prefix, 1_024)?;
+    let scanned = rows.scan(Table::Documents, prefix, prefix, ANSWER_PARTS_MAX)?;
     let fits = |value: &Vec<u8>| {
         bytes += value.len() + 8;
         bytes <= PARTS_MAX_BYTES
@@ -351,7 +360,11 @@ fn ordering(view: &dyn View, asker: Option<PeerId>) -> Result<Vec<OrderingBundle
 }
 
 fn promises(view: &dyn View, log: PeerId, by: Option<PeerId>) -> Result<Vec<Promise>, RowsError> {
-    let rows: Vec<CosignedRow> = state::list(view, Table::Promises, &key::cosigned_of(&log), 1_024)?;
+    let mut rows: Vec<CosignedRow> = state::list(view, Table::Promises, &key::cosigned_of(&log), PROMISES_MAX)?;
+    if by.is_none() {
+        let room = PROMISES_MAX.saturating_sub(rows.len());
+        rows.extend(state::list::<CosignedRow>(view, Table::Promises, &key::vouched_of(&log), room)?);
+    }
     let fits = rows.into_iter().filter(|row| by.is_none_or(|by| row.cosignature.peer == by));
     Ok(fits.map(|CosignedRow { size, root, cosignature }| Promise { log, size, root, cosignature }).collect())
 }

@@ -28,6 +28,8 @@ pub struct Standing {
     gated: bool,
     /// Nothing was recorded since others were last compared with that could let more be asked of them.
     still: bool,
+    /// Where logs that have forked were said to end.
+    ends: BTreeMap<PeerId, Option<u64>>,
 }
 
 impl Standing {
@@ -56,7 +58,9 @@ impl Standing {
                 }
                 Record::Local(Local::Held { .. } | Local::Lost { .. }) => self.holdings = None,
                 Record::Local(Local::Peer(_) | Local::PeerRemoved(_)) => self.gated = false,
-                Record::Charter(_) | Record::Row { .. } => *self = Self::default(),
+                Record::Charter(_) | Record::Row { .. } => {
+                    *self = Self { ends: std::mem::take(&mut self.ends), ..Self::default() };
+                }
                 Record::Local(_) | Record::Audit(_) => {}
             }
         }
@@ -80,6 +84,20 @@ impl Standing {
             }
         }
         Ok(())
+    }
+
+    /// What was known before this process began, so that it is not told once more.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails.
+    pub fn load(view: &dyn super::View) -> Result<Self, RowsError> {
+        let forked = state::logs(view)?.into_iter().filter(|(_, row)| row.closed.forked);
+        Ok(Self { ends: forked.map(|(log, row)| (log, row.end())).collect(), ..Self::default() })
+    }
+
+    /// Notes where a log that has forked ends. Says whether that is news.
+    pub fn ends_at(&mut self, log: PeerId, end: Option<u64>) -> bool {
+        self.ends.insert(log, end) != Some(end)
     }
 
     /// One log, as of the last refresh.

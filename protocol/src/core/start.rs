@@ -18,6 +18,8 @@ pub struct Start {
     since_ms: u64,
     founded: bool,
     answered: BTreeSet<MemberId>,
+    /// The charter version at which they answered: at another one there is more to tell.
+    version: u64,
     /// Size of the own log that somebody claims to have.
     own_size: u64,
     done: bool,
@@ -27,7 +29,15 @@ pub struct Start {
 impl Start {
     /// Nothing is known yet. `founded`: this process founded the federation, so nothing was signed before.
     pub fn new(now: Now, founded: bool) -> Self {
-        Self { since_ms: now.mono_ms, founded, answered: BTreeSet::new(), own_size: 0, done: false, forced: false }
+        Self {
+            since_ms: now.mono_ms,
+            founded,
+            answered: BTreeSet::new(),
+            version: 0,
+            own_size: 0,
+            done: false,
+            forced: false,
+        }
     }
 
     /// Whether the node may sign.
@@ -71,6 +81,10 @@ impl Start {
             return Ok(false);
         }
         let Some(charter) = cx.charter.clone() else { return Ok(false) };
+        if charter.charter.version != self.version {
+            self.version = charter.charter.version;
+            self.answered.clear();
+        }
         for (member, writer) in &charter.writers {
             if *member != cx.own.member && !self.answered.contains(member) {
                 peers.ask(cx, writer.writer.peer, Request::Mine);
@@ -137,7 +151,7 @@ impl Start {
         for bundle in mine.ordering {
             agree.take(cx, bundle)?;
         }
-        if let Some(member) = cx.charter.as_ref().and_then(|c| c.member_of(&peer)) {
+        if let Some(member) = cx.charter.as_ref().and_then(|c| c.member_of(&peer)).filter(|_| self.version == version) {
             self.answered.insert(member);
         }
         let own = state::log(cx.view, &me).map_err(Err)?.map_or(0, |row| row.size());
@@ -168,9 +182,10 @@ fn recall(cx: &mut Cx<'_>, promise: crate::wire::sync::Promise) -> Result<(), Re
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn cosign_all(cx: &mut Cx<'_>) -> Result<(), RowsError> {
+pub fn cosign_all(cx: &mut Cx<'_>, agree: &agree::Agree) -> Result<(), RowsError> {
+    let expelled = agree.expelled(cx)?;
     for (log, row) in state::logs(cx.view)? {
-        logs::cosign(cx, log, &row)?;
+        logs::cosign(cx, log, &row, &expelled)?;
     }
     Ok(())
 }

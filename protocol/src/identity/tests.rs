@@ -83,3 +83,13 @@ fn fingerprints_have_eight_groups_of_five_digits() {
     assert_eq!(text, ["65535"; 8].join(" "));
     assert_eq!(fingerprint(&[0; 32]), ["00000"; 8].join(" "));
 }
+
+#[test]
+fn a_chain_ends_with_its_longest_length() {
+    let mut newest = VerifiedIdentity::first(&identity(1).seal(&[&key(1)]).unwrap()).unwrap();
+    while newest.identity.version < IDENTITY_CHAIN_MAX as u64 {
+        newest = newest.next(&follow(&newest, 1).seal(&[&key(1)]).unwrap()).unwrap();
+    }
+    let longer = newest.next(&follow(&newest, 1).seal(&[&key(1)]).unwrap());
+    assert_eq!(longer, Err(IdentityError::ChainLength(IDENTITY_CHAIN_MAX + 1)));
+}

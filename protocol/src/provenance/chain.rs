@@ -175,6 +175,11 @@ impl<'a> Authority<'a> {
         if charter.charter.member(&owner).is_none() {
             return Err(format!("the owner of the log is no member as of charter {at_release}"));
         }
+        // SPEC: a charter that pins a newer identity says so, also in a log that does not carry it.
+        if let Some(pinned) = charter.identities.get(&owner).filter(|i| i.identity.version > identity.identity.version)
+        {
+            identity = pinned.clone();
+        }
         Ok(Self { owner, identity, charter, witness: chain.kept(version)? })
     }
 }

@@ -8,7 +8,8 @@ mod owners;
 mod reference;
 mod said;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+mod voids;
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -30,6 +31,7 @@ pub use list::{Filter, Page, Place, SCANNED_MAX};
 pub use owners::{Name, Owner, Owners};
 pub use reference::{Reference, ReferenceError, Selector, Target};
 pub use said::{Effect, STATEMENTS_MAX, Said};
+pub use voids::Void;
 
 /// Versions of one process that are looked at. A process with more shows those that come first as text.
 pub const VERSIONS_MAX: usize = 2_000;
@@ -314,16 +316,18 @@ impl<'a> Catalogue<'a> {
         let version = self.logs.get(log).map_or(0, |row| row.charter);
         let charter = self.charters.get(self.rows, version)?.unwrap_or_else(|| self.charter.clone());
         let owner = self.logs.get(log).and_then(|row| row.owner);
+        let voting = charter.charter.voting();
         let mut sizes = BTreeMap::new();
         // A member has one node at a time that cosigns; former ones may have left rows behind.
         let rows: Vec<CosignedRow> = state::list(self.rows, Table::Promises, &key::cosigned_of(log), 8 * MEMBERS_MAX)?;
         for row in rows {
-            if let Some(member) = charter.member_of(&row.cosignature.peer).filter(|member| Some(*member) != owner) {
+            let by = charter.member_of(&row.cosignature.peer);
+            if let Some(member) = by.filter(|member| Some(*member) != owner && voting.contains(member)) {
                 let size = sizes.entry(member).or_insert(0);
                 *size = row.size.max(*size);
             }
         }
-        let others = charter.charter.members.iter().filter(|m| Some(m.member) != owner).count();
+        let others = voting.iter().filter(|member| Some(**member) != owner).count();
         let needed = charter.charter.witnesses_needed();
         let cosigners = Rc::new(Cosigners { sizes, of: others, needed, charter: charter.charter.version });
         self.cosigned.borrow_mut().insert(*log, cosigners.clone());

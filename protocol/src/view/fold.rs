@@ -4,21 +4,21 @@
 //! order of the log itself, which is what makes two nodes with the same logs have the same catalogue.
 
 use super::charters::Charters;
+use super::evidence::{self, end};
 use super::judge::{self, Judge, PREAMBLE};
 use super::overlay::Overlay;
 use super::rows::{Change, Rows, RowsError, Table};
 use super::stake;
-use super::state::{self, CharterRow, CosignedRow, EntryRow, LeafAt, LogRow, Position, Verdict, key};
-use std::collections::BTreeSet;
-
-use crate::charter::certificate::{Certified, CharterBundle};
+use super::state::{self, CharterRow, CosignedRow, EntryRow, LeafAt, LogRow, Position, Verdict, VoidRow, key};
+use crate::charter::certificate::CharterBundle;
 use crate::charter::rules::Charter;
 use crate::codec::CodecError;
 use crate::documents::{Approval, Change as CharterChange, Document, Kind, NodeInfo, Writer};
 use crate::envelope::Envelope;
+use crate::identity::Identity;
 use crate::ids::{PeerId, Sha256};
 use crate::limits::BATCH_MAX_BYTES;
-use crate::log::{Cosignature, Origin, SignedCheckpoint, note, tree};
+use crate::log::tree;
 use crate::record::{Audit, Batch, Local, Placed, Record};
 
 /// Why a batch could not be folded.
@@ -76,9 +76,9 @@ impl Fold {
     fn record(&self, rows: &mut Overlay<'_>, at: Position, placed: Placed) -> Result<(), RowsError> {
         match placed.record {
             Record::Entries { log, first, leaves, .. } => self.entries(rows, at, placed.leaves_at, log, first, leaves),
-            Record::Checkpoint { log, note } => self.checkpoint(rows, log, &note),
+            Record::Checkpoint { log, note } => evidence::checkpoint(&self.charters, rows, log, &note),
             Record::Cosigned { log, size, root, cosignature } => {
-                self.cosigned(rows, log, CosignedRow { size, root, cosignature })
+                evidence::cosigned(&self.charters, rows, log, CosignedRow { size, root, cosignature })
             }
             Record::Charter(bundle) => self.charter(rows, bundle),
             Record::Document(bytes) => document(rows, bytes),
@@ -99,7 +99,7 @@ impl Fold {
             Record::Reset { log } => reset(rows, log),
             Record::Local(local) => self::local(rows, local),
             Record::Audit(audit) => self::audit(rows, &audit),
-            Record::Witnessed { log, note } => self.witnessed(rows, log, &note),
+            Record::Witnessed { log, note } => evidence::witnessed(&self.charters, rows, log, &note),
             Record::Row { table, key, value } => self.repeated(rows, table, key, value),
         }
     }
@@ -130,8 +130,10 @@ impl Fold {
             append(rows, &mut row, &leaf, place)?;
             fresh.push(leaf);
         }
+        let judged = row.judged;
         self.judge(rows, log, &mut row, fresh)?;
-        rows.store(Table::Logs, key::log(&log), &row)
+        rows.store(Table::Logs, key::log(&log), &row)?;
+        if row.judged > judged { evidence::review(&self.charters, rows, log, judged) } else { Ok(()) }
     }
 
     /// Judges as many waiting entries as can be; `fresh` are the bytes of the newest, from `row.size() - fresh.len()` on.
@@ -160,8 +162,8 @@ impl Fold {
                 let start = [leaf(rows, 0)?, leaf(rows, 1)?, leaf(rows, 2)?];
                 let mut judge = Judge { rows, charters: &self.charters, log, row };
                 let Some(verdicts) = judge.preamble([&start[0], &start[1], &start[2]])? else { break };
-                for (index, verdict) in (0..).zip(verdicts) {
-                    settle(rows, log, row, index, verdict)?;
+                for ((index, verdict), leaf) in (0..).zip(verdicts).zip(&start) {
+                    settle(rows, log, row, index, leaf, verdict)?;
                 }
                 continue;
             }
@@ -169,7 +171,7 @@ impl Fold {
             let bytes = leaf(rows, index)?;
             let mut judge = Judge { rows, charters: &self.charters, log, row };
             let Some(verdict) = judge.entry(index, &bytes)? else { break };
-            settle(rows, log, row, index, verdict)?;
+            settle(rows, log, row, index, &bytes, verdict)?;
         }
         for (index, leaf) in (fresh_from..).zip(fresh).filter(|(index, _)| *index >= row.judged) {
             rows.put(Table::Documents, judge::waiting_key(&log, index), leaf);
@@ -188,8 +190,11 @@ impl Fold {
             [(&bundle.identities, key::identity as fn(&Sha256) -> Vec<u8>), (&bundle.writers, key::writer)]
         {
             for bytes in parts {
-                let id = Envelope::parse(bytes).map_err(|e| RowsError(e.to_string()))?.id();
-                rows.put(Table::Documents, prefix(&id), bytes.clone());
+                let envelope = Envelope::parse(bytes).map_err(|e| RowsError(e.to_string()))?;
+                rows.put(Table::Documents, prefix(&envelope.id()), bytes.clone());
+                if let Some(prev) = Identity::parse(&envelope).ok().and_then(|identity| identity.prev) {
+                    rows.put(Table::Documents, key::follower(&prev, &envelope.id()), Vec::new());
+                }
             }
         }
         let writers = bundle.writers.clone();
@@ -216,108 +221,14 @@ impl Fold {
         }
         // Entries that waited for this charter can be judged now.
         for (log, mut row) in state::logs(rows)? {
-            if row.judged < row.size() {
+            let judged = row.judged;
+            if judged < row.size() {
                 self.judge(rows, log, &mut row, Vec::new())?;
                 rows.store(Table::Logs, key::log(&log), &row)?;
+                evidence::review(&self.charters, rows, log, judged)?;
             }
         }
         Ok(())
-    }
-
-    fn cosigned(&self, rows: &mut Overlay<'_>, log: PeerId, new: CosignedRow) -> Result<(), RowsError> {
-        let by = new.cosignature.peer;
-        let key = key::cosigned(&log, &by);
-        let newer = |old: &CosignedRow| {
-            new.size > old.size || new.size == old.size && new.cosignature.time_s > old.cosignature.time_s
-        };
-        let old = state::get::<CosignedRow>(rows, Table::Promises, &key)?;
-        if old.as_ref().is_some_and(|old| !newer(old)) {
-            return Ok(());
-        }
-        rows.store(Table::Promises, key, &new)?;
-        self.witness(rows, log, new.size, new.root)?;
-        // A note that nobody's newest cosignature is over will not be witnessed any more.
-        if let Some(old) = old.filter(|old| old.size != new.size)
-            && !promises(rows, &log)?.iter().any(|p| p.size == old.size)
-        {
-            rows.remove(Table::Promises, key::note(&log, old.size));
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&self, rows: &mut Overlay<'_>, log: PeerId, bytes: &[u8]) -> Result<(), RowsError> {
-        let mut row = log_row(rows, log)?;
-        let Some(charter) = self.charters.newest(rows)? else { return Ok(()) };
-        let Ok(opened) = note::open(bytes, Origin::new(charter.federation, log), &|_| false) else { return Ok(()) };
-        let checkpoint = *opened.signed.checkpoint();
-        if checkpoint.size < row.note_size {
-            return Ok(());
-        }
-        let before = std::mem::replace(&mut row.note, opened.signed.without_cosignatures().to_text().into_bytes());
-        let old = std::mem::replace(&mut row.note_size, checkpoint.size);
-        row.note_root = Some(checkpoint.root);
-        rows.store(Table::Logs, key::log(&log), &row)?;
-        let waits = old > row.witnessed.map_or(0, |(size, _)| size) && old < checkpoint.size;
-        if waits && promises(rows, &log)?.iter().any(|p| p.size == old) {
-            rows.put(Table::Promises, key::note(&log, old), before);
-        }
-        self.witness(rows, log, checkpoint.size, checkpoint.root)
-    }
-
-    /// Takes a witnessed note over from another node, after counting its cosignatures.
-    fn witnessed(&self, rows: &mut Overlay<'_>, log: PeerId, bytes: &[u8]) -> Result<(), RowsError> {
-        let row = log_row(rows, log)?;
-        let Some(newest) = self.charters.newest(rows)? else { return Ok(()) };
-        let Ok(opened) = note::open(bytes, Origin::new(newest.federation, log), &|_| true) else { return Ok(()) };
-        let checkpoint = *opened.signed.checkpoint();
-        let by: Vec<PeerId> = opened.signed.witnesses().map(|c| c.peer).collect();
-        let mut counts = false;
-        for version in charters_at(rows, &row, &log, checkpoint.size, newest.charter.version)? {
-            let charter = self.charters.get(rows, version)?;
-            counts |= charter.is_some_and(|charter| witnesses(&charter, &log, by.iter().copied()));
-        }
-        if counts && row.witnessed.is_none_or(|held| held < (checkpoint.size, checkpoint.root)) {
-            self.set_witnessed(rows, log, &opened.signed)?;
-        }
-        Ok(())
-    }
-
-    /// Notes whether the checkpoint of this size is witnessed now. Only one whose note is held counts: others must be able to
-    /// see the same.
-    fn witness(&self, rows: &mut Overlay<'_>, log: PeerId, size: u64, root: Sha256) -> Result<(), RowsError> {
-        let row = log_row(rows, log)?;
-        if row.witnessed.is_some_and(|held| held >= (size, root)) {
-            return Ok(());
-        }
-        let fitting: Vec<Cosignature> =
-            promises(rows, &log)?.iter().filter(|p| p.size == size && p.root == root).map(|p| p.cosignature).collect();
-        let newest = state::meta(rows)?.charter;
-        let version = charters_at(rows, &row, &log, size, newest)?.pop();
-        let Some(charter) = version.map(|v| self.charters.get(rows, v)).transpose()?.flatten() else { return Ok(()) };
-        if !witnesses(&charter, &log, fitting.iter().map(|c| c.peer)) {
-            return Ok(());
-        }
-        let bytes = match row.note_size == size {
-            true => Some(row.note.clone()),
-            false => rows.get(Table::Promises, &key::note(&log, size))?,
-        };
-        let origin = Origin::new(charter.federation, log);
-        let merged = bytes.and_then(|bytes| note::merge(&bytes, origin, &|_| true, &fitting).ok());
-        match merged.filter(|opened| opened.signed.checkpoint().root == root) {
-            Some(opened) => self.set_witnessed(rows, log, &opened.signed),
-            None => Ok(()),
-        }
-    }
-
-    fn set_witnessed(&self, rows: &mut Overlay<'_>, log: PeerId, signed: &SignedCheckpoint) -> Result<(), RowsError> {
-        let checkpoint = *signed.checkpoint();
-        rows.put(Table::Promises, key::witnessed(&log), signed.to_text().into_bytes());
-        for (key, _) in rows.scan(Table::Promises, &key::notes_of(&log), &[], usize::MAX)? {
-            if key.last_chunk::<8>().is_some_and(|size| u64::from_be_bytes(*size) <= checkpoint.size) {
-                rows.remove(Table::Promises, key);
-            }
-        }
-        end(rows, log, |row| row.witnessed = Some((checkpoint.size, checkpoint.root)))
     }
 
     /// A row as it stood, repeated; where the state of a log goes with it, that is restored too.
@@ -328,59 +239,14 @@ impl Fold {
         rows.put(table, key, value.clone());
         match (table, kind, log) {
             (Table::Promises, Some(b'f'), Some(log)) => end(rows, log, |row| row.closed.forked = true),
-            (Table::Promises, Some(b'w'), Some(log)) => self.witnessed(rows, log, &value),
+            (Table::Promises, Some(b'w'), Some(log)) => evidence::witnessed(&self.charters, rows, log, &value),
             _ => Ok(()),
         }
     }
 }
 
-/// Newest promises about a log.
-fn promises(rows: &Overlay<'_>, log: &PeerId) -> Result<Vec<CosignedRow>, RowsError> {
-    state::list(rows, Table::Promises, &key::cosigned_of(log), usize::MAX)
-}
-
-/// The charter versions by whose quorum a checkpoint of `size` may count as witnessed: the last one below it in the log. Of a
-/// log of which so much is not held, that may be any version.
-fn charters_at(rows: &Overlay<'_>, row: &LogRow, log: &PeerId, size: u64, newest: u64) -> Result<Vec<u64>, RowsError> {
-    if row.owner.is_none() {
-        return Ok((1..=newest).collect());
-    }
-    if row.judged < size.min(row.size()) {
-        // A charter may wait among the entries below.
-        return Ok(Vec::new());
-    }
-    let mut at = None;
-    for (key, value) in rows.scan(Table::Logs, &key::charters_in(log), &[], usize::MAX)? {
-        if key.last_chunk::<8>().is_some_and(|index| u64::from_be_bytes(*index) < size) {
-            at = Some(state::decode::<u64>(&value)?);
-        }
-    }
-    Ok(at.into_iter().collect())
-}
-
-/// Changes where a log ends, and settles again what that concerns.
-fn end(rows: &mut Overlay<'_>, log: PeerId, change: impl FnOnce(&mut LogRow)) -> Result<(), RowsError> {
-    let mut row = log_row(rows, log)?;
-    let before = row.end();
-    change(&mut row);
-    let after = row.end();
-    rows.store(Table::Logs, key::log(&log), &row)?;
-    if before == after {
-        return Ok(());
-    }
-    let from = before.unwrap_or(u64::MAX).min(after.unwrap_or(u64::MAX));
-    stake::settle_from(rows, &log, from)
-}
-
-/// Whether cosignatures by these nodes make a checkpoint of `log` witnessed: k - 1 other members, each counted once.
-pub fn witnesses(charter: &Certified, log: &PeerId, nodes: impl Iterator<Item = PeerId>) -> bool {
-    let owner = charter.member_of(log);
-    let members: BTreeSet<_> =
-        nodes.filter_map(|peer| charter.member_of(&peer)).filter(|m| Some(*m) != owner).collect();
-    !members.is_empty() && members.len() >= charter.charter.witnesses_needed()
-}
-
-fn log_row(rows: &mut Overlay<'_>, log: PeerId) -> Result<LogRow, RowsError> {
+/// The row of a log, which is numbered if it is new.
+pub(super) fn log_row(rows: &mut Overlay<'_>, log: PeerId) -> Result<LogRow, RowsError> {
     if let Some(row) = state::log(rows, &log)? {
         return Ok(row);
     }
@@ -408,8 +274,12 @@ fn settle(
     log: PeerId,
     row: &mut LogRow,
     index: u64,
+    leaf: &[u8],
     verdict: Verdict,
 ) -> Result<(), RowsError> {
+    if matches!(verdict, Verdict::Void(_)) {
+        rows.store(Table::Logs, key::void(&log, index), &void_row(leaf))?;
+    }
     let key = key::numbered(row.number, index);
     let entry: Option<EntryRow> = state::get(rows, Table::Entries, &key)?;
     let entry = entry.ok_or_else(|| RowsError(format!("entry {index} of {log} is missing")))?;
@@ -420,6 +290,14 @@ fn settle(
     }
     row.judged = index + 1;
     Ok(())
+}
+
+/// What a void entry says it is, for people.
+fn void_row(leaf: &[u8]) -> VoidRow {
+    let envelope = Envelope::parse(leaf).ok();
+    let kind = envelope.as_ref().map_or(Kind::Unknown, Kind::of);
+    let facts = envelope.filter(|_| kind == Kind::Release).and_then(|e| super::facts::of(e.payload()).ok());
+    VoidRow { kind: kind.name().to_owned(), release: facts.map(|f| (f.member, f.slug, f.version)) }
 }
 
 fn document(rows: &mut Overlay<'_>, bytes: Vec<u8>) -> Result<(), RowsError> {
@@ -460,7 +338,13 @@ fn reset(rows: &mut Overlay<'_>, log: PeerId) -> Result<(), RowsError> {
         rows.remove(Table::Local, key::missing(&log, index));
     }
     stake::forget(rows, &log, row.seq)?;
-    for (table, prefix) in [(Table::Documents, key::stand_in(&log)), (Table::Logs, key::charters_in(&log))] {
+    let prefixes = [
+        (Table::Documents, key::stand_in(&log)),
+        (Table::Documents, key::newest_in(&log)),
+        (Table::Logs, key::charters_in(&log)),
+        (Table::Logs, key::voids_of(&log)),
+    ];
+    for (table, prefix) in prefixes {
         for (key, _) in rows.scan(table, &prefix, &[], usize::MAX)? {
             rows.remove(table, key);
         }
@@ -523,8 +407,9 @@ type Carried = (Table, Vec<u8>, Vec<u8>);
 /// Rows that no peer could give back. Held releases are not among them: the artifacts tell.
 fn carried(rows: &dyn Rows) -> Result<Vec<Carried>, RowsError> {
     let mut out = Vec::new();
-    let prefixes: [(Table, &[u8]); 10] = [
+    let prefixes: [(Table, &[u8]); 11] = [
         (Table::Promises, b"k"),
+        (Table::Promises, b"d"),
         (Table::Promises, b"c"),
         (Table::Promises, b"o"),
         (Table::Promises, b"w"),

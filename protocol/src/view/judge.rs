@@ -82,7 +82,7 @@ impl Judge<'_, '_> {
         self.row.seq = seq;
         self.row.identity = Some(id.hash);
         self.row.charter = content.version;
-        self.rows.put(Table::Documents, key::stands(&self.log, &id.hash), Vec::new());
+        self.stands(id);
         self.rows.store(Table::Logs, key::charter_from(&self.log, 2), &content.version)?;
         all(Verdict::Valid)
     }
@@ -153,7 +153,20 @@ impl Judge<'_, '_> {
         }
         self.rows.store(Table::Logs, key::charter_from(&self.log, index), &content.version)?;
         self.row.charter = content.version;
+        self.pinned(&certified)?;
         Ok(Some(Verdict::Valid))
+    }
+
+    /// A charter that pins a newer identity of the owner says so from here on, also if the log does not carry it: keys that were
+    /// taken away cannot be kept in use by leaving it out.
+    fn pinned(&mut self, certified: &Certified) -> Result<(), RowsError> {
+        let Some(pinned) = self.row.owner.and_then(|owner| certified.identities.get(&owner)) else { return Ok(()) };
+        let held = self.row.identity.map(|hash| charters::identity(self.rows, &hash)).transpose()?.flatten();
+        if held.is_none_or(|held| held.identity.version < pinned.identity.version) {
+            self.row.identity = Some(pinned.hash);
+            self.stands(pinned);
+        }
+        Ok(())
     }
 
     fn identity(&mut self, envelope: &Envelope) -> Judged {
@@ -174,14 +187,24 @@ impl Judge<'_, '_> {
             Ok(checked) => checked,
             Err(e) => return void(e.to_string()),
         };
+        if let Some(before) = &before {
+            self.rows.put(Table::Documents, key::follower(&before.hash, &checked.hash), Vec::new());
+        }
         let follows = before.is_some_and(|b| Some(b.hash) == self.row.identity);
         self.rows.put(Table::Documents, key::identity(&checked.hash), envelope.bytes().to_vec());
-        self.rows.put(Table::Documents, key::stands(&self.log, &checked.hash), Vec::new());
+        self.stands(&checked);
         if own && follows {
             self.row.identity = Some(checked.hash);
             return Ok(Ok(Verdict::Valid));
         }
         Ok(Ok(Verdict::Kept))
+    }
+
+    /// Notes that an identity stands in this log.
+    fn stands(&mut self, identity: &VerifiedIdentity) {
+        self.rows.put(Table::Documents, key::stands(&self.log, &identity.hash), Vec::new());
+        let newest = key::newest_of(&self.log, &identity.member);
+        self.rows.put(Table::Documents, newest, identity.hash.as_bytes().to_vec());
     }
 
     /// An identity that stands below in this log, or is pinned by the charter at this point of it. What other logs hold does not
@@ -195,10 +218,20 @@ impl Judge<'_, '_> {
         Ok(None)
     }
 
-    /// A copy of a writer: of a newcomer, or of a member that changes its node. Counts through charters only.
+    /// A copy of a writer: of a newcomer, or of a member that changes its node. Counts through charters only. It is kept under its
+    /// hash for all, so nobody may put one with bad signatures in the place of a good one.
     fn writer(&mut self, envelope: &Envelope) -> Judged {
-        if let Err(e) = Writer::open(envelope) {
-            return void(e.to_string());
+        let writer = match Writer::open(envelope) {
+            Ok(writer) => writer,
+            Err(e) => return void(e.to_string()),
+        };
+        let charter = self.charters.get(self.rows, self.row.charter)?;
+        let pinned = charter.as_ref().and_then(|c| c.identities.get(&writer.member)).cloned();
+        let stands = self.rows.get(Table::Documents, &key::newest_of(&self.log, &writer.member))?;
+        let stands = stands.and_then(|hash| hash.try_into().ok()).map(Sha256);
+        let stands = stands.map(|hash| charters::identity(self.rows, &hash)).transpose()?.flatten();
+        if !pinned.iter().chain(&stands).any(|i| i.identity.roles.root.signed(envelope)) {
+            return void("not signed by the root threshold of an identity of its member that stands before it");
         }
         self.rows.put(Table::Documents, key::writer(&envelope.id()), envelope.bytes().to_vec());
         Ok(Ok(Verdict::Kept))

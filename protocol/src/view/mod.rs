@@ -6,6 +6,7 @@
 pub mod audience;
 pub mod catalogue;
 pub mod charters;
+pub mod evidence;
 mod facts;
 pub mod fold;
 pub mod judge;

@@ -6,8 +6,9 @@
 
 use super::overlay::Overlay;
 use super::rows::{Rows, RowsError, Table};
-use super::state::{self, EntryRow, LogRow, ReleaseRow, Verdict, key};
+use super::state::{self, EntryRow, LogRow, ReleaseRow, Verdict, VoidRow, key};
 use crate::codec;
+use crate::documents::Kind;
 use crate::ids::{PeerId, Sha256};
 use crate::limits::BATCH_MAX_BYTES;
 
@@ -127,12 +128,30 @@ fn elect(
                 if let Some(held) = state::get::<EntryRow>(rows, Table::Entries, &entry)?
                     && held.verdict != verdict
                 {
+                    note_void(rows, main, place, &verdict)?;
                     rows.store(Table::Entries, entry, &EntryRow { verdict, ..held })?;
                 }
             }
         }
     }
     Ok(winner)
+}
+
+/// Lists a release among the void entries of its log, or no longer.
+fn note_void(rows: &mut Overlay<'_>, main: &[u8], place: Place, verdict: &Verdict) -> Result<(), RowsError> {
+    let row = key::void(&place.log, place.index);
+    match verdict {
+        Verdict::Void(_) => {
+            let release = key::release_parts(main);
+            rows.store(Table::Logs, row, &VoidRow { kind: Kind::Release.name().to_owned(), release })?;
+        }
+        Verdict::Waiting | Verdict::Valid | Verdict::Kept => {
+            if rows.get(Table::Logs, &row)?.is_some() {
+                rows.remove(Table::Logs, row);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The verdict on an entry that would stand if it were the first.

@@ -13,7 +13,7 @@ use crate::limits::BATCH_MAX_BYTES;
 use crate::log::{Cosignature, Frontier, Hashes, HashesError};
 
 /// Number of the row schema; a view of another number is rebuilt.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Place of a batch in the journal, as the store numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -151,6 +151,15 @@ pub struct EntryRow {
     pub at: LeafAt,
     /// What was decided.
     pub verdict: Verdict,
+}
+
+/// What is known of a void entry besides its verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoidRow {
+    /// The kind of document that it says it is.
+    pub kind: String,
+    /// Of a release that can be read: the owner, process and version that it names.
+    pub release: Option<(MemberId, Slug, String)>,
 }
 
 /// A release of the catalogue.
@@ -327,6 +336,14 @@ pub mod key {
     pub fn stand_in(log: &PeerId) -> Vec<u8> {
         [b"y", log.key().as_bytes().as_slice()].concat()
     }
+    /// Hash of a member's newest identity that stands in a log, in `Documents`.
+    pub fn newest_of(log: &PeerId, member: &MemberId) -> Vec<u8> {
+        [newest_in(log).as_slice(), member.as_bytes()].concat()
+    }
+    /// Prefix of the newest identities that stand in a log.
+    pub fn newest_in(log: &PeerId) -> Vec<u8> {
+        [b"Y", log.key().as_bytes().as_slice()].concat()
+    }
     /// Version of the charter that holds in a log from an index on, in `Logs`.
     pub fn charter_from(log: &PeerId, index: u64) -> Vec<u8> {
         [b"c", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
@@ -335,13 +352,52 @@ pub mod key {
     pub fn charters_in(log: &PeerId) -> Vec<u8> {
         [b"c", log.key().as_bytes().as_slice()].concat()
     }
-    /// An older note of a log that somebody cosigned and that may still be witnessed, in `Promises`.
-    pub fn note(log: &PeerId, size: u64) -> Vec<u8> {
-        [b"k", log.key().as_bytes().as_slice(), size.to_be_bytes().as_slice()].concat()
+    /// A note of a log above its largest witnessed one and below its newest, in `Promises`.
+    pub fn note(log: &PeerId, size: u64, root: &Sha256) -> Vec<u8> {
+        [notes_of(log).as_slice(), &size.to_be_bytes(), root.as_bytes()].concat()
     }
     /// Prefix of the older notes of a log.
     pub fn notes_of(log: &PeerId) -> Vec<u8> {
         [b"k", log.key().as_bytes().as_slice()].concat()
+    }
+    /// An earlier cosignature that is above the largest witnessed note, in `Promises`.
+    pub fn vouched(log: &PeerId, by: &PeerId, size: u64, root: &Sha256) -> Vec<u8> {
+        [vouched_by(log, by).as_slice(), &size.to_be_bytes(), root.as_bytes()].concat()
+    }
+    /// Prefix of one node's earlier cosignatures of a log.
+    pub fn vouched_by(log: &PeerId, by: &PeerId) -> Vec<u8> {
+        [vouched_of(log).as_slice(), by.key().as_bytes()].concat()
+    }
+    /// Prefix of all earlier cosignatures of a log.
+    pub fn vouched_of(log: &PeerId) -> Vec<u8> {
+        [b"d", log.key().as_bytes().as_slice()].concat()
+    }
+    /// Size and root at the end of a [`note`] or [`vouched`] key.
+    pub fn head_of(key: &[u8]) -> Option<(u64, Sha256)> {
+        let (size, root) = key.last_chunk::<40>()?.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*size), Sha256(root.try_into().ok()?)))
+    }
+    /// Mark of an identity that follows another one, in `Documents`.
+    pub fn follower(prev: &Sha256, identity: &Sha256) -> Vec<u8> {
+        [followers(prev).as_slice(), identity.as_bytes()].concat()
+    }
+    /// Prefix of the identities that follow one.
+    pub fn followers(prev: &Sha256) -> Vec<u8> {
+        [b"x", prev.as_bytes().as_slice()].concat()
+    }
+    /// A void entry of a log, in `Logs`.
+    pub fn void(log: &PeerId, index: u64) -> Vec<u8> {
+        [voids_of(log).as_slice(), &index.to_be_bytes()].concat()
+    }
+    /// Prefix of the void entries of a log.
+    pub fn voids_of(log: &PeerId) -> Vec<u8> {
+        [b"v", log.key().as_bytes().as_slice()].concat()
+    }
+    /// Owner, process and version of a [`release`] key.
+    pub fn release_parts(key: &[u8]) -> Option<(MemberId, Slug, String)> {
+        let (member, rest) = key.strip_prefix(b"p")?.split_first_chunk::<32>()?;
+        let (slug, version) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+        Some((MemberId(*member), slug.parse().ok()?, version.to_owned()))
     }
     /// Mark of a release that is not held, in `Local`.
     pub fn missing(log: &PeerId, index: u64) -> Vec<u8> {

@@ -5,8 +5,11 @@ use super::world::disk::Disk;
 use super::world::node::Node;
 use super::world::ops::catalogue;
 use super::world::org::{EPOCH_S, Wish};
-use crate::core::{Command, EventKind};
+use crate::core::{Command, Event, EventKind};
 use crate::documents::{Approval, Change, Document, Leave, LogEnd, Writer};
+use crate::ids::{PeerId, Sha256};
+use crate::log::{Checkpoint, Origin, sign_cosignature};
+use crate::record::{Batch, OrderingBundle, Record};
 
 fn wish(version: &str) -> Wish<'_> {
     Wish { slug: "hund", version, ..Wish::default() }
@@ -103,7 +106,7 @@ fn a_member_leaves() {
 }
 
 /// Every member's operator approves a change by hand.
-fn approve_all(w: &mut World, change: &Change) {
+pub fn approve_all(w: &mut World, change: &Change) {
     let base_version = w.charter(0).version;
     for node in 0..3 {
         let by = w.nodes[node].org.clone();
@@ -215,6 +218,15 @@ fn another_node_takes_over_a_members_log() {
     same_catalogue(&w, &[0, 1, slot]);
 }
 
+/// Where a node said that a forked log ends, one after the other.
+fn told(w: &World, node: usize, log: PeerId) -> Vec<u64> {
+    let size = |event: &Event| match event.kind {
+        EventKind::LogForked { log: of, size } if of == log => Some(size),
+        _ => None,
+    };
+    w.nodes[node].events.iter().filter_map(size).collect()
+}
+
 /// A copy of a member's disk runs elsewhere with the same key: the two sign two histories.
 fn cloned(w: &mut World, node: usize) -> usize {
     let original = &w.nodes[node];
@@ -260,7 +272,10 @@ fn a_forked_log_is_closed_by_the_proof_at_one_size_everywhere() {
         assert!(end >= 4, "what was witnessed before the fork stands: {end}");
         for node in 0..3 {
             assert_eq!(w.log(node, log).end(), Some(end), "seed {seed}\n{}", w.describe());
-            assert_eq!(w.happened(node, |e| e.code() == "log_forked"), 1, "seed {seed} node {node}");
+            // Told again whenever evidence raised it, so the last word is the same everywhere.
+            let said: Vec<u64> = told(&w, node, log);
+            assert!(said.is_sorted() && said.last() == Some(&end), "seed {seed} node {node}: {said:?}, ends at {end}");
+            assert!(said.windows(2).all(|pair| pair[0] < pair[1]), "seed {seed} node {node}: nothing twice: {said:?}");
             assert!(w.holds(node, &before));
         }
         // Also the node whose log it is comes to the same, whichever of the two histories it wrote.
@@ -270,7 +285,6 @@ fn a_forked_log_is_closed_by_the_proof_at_one_size_everywhere() {
         // The others go on.
         let next = w.publish(0, &wish("1.0.0")).unwrap();
         w.expect(60_000, "held", |w| (0..3).all(|n| w.holds(n, &next)));
-        assert!(w.happened(0, |e| matches!(e, EventKind::LogForked { .. })) == 1);
         // A newcomer finds the log closed at the same size.
         let joined = w.join("de-bw");
         w.admit_by_all("de-bw");
@@ -300,4 +314,98 @@ fn a_fork_at_one_size_is_found_by_what_was_cosigned() {
     w.expect(120_000, "seen", |w| (0..2).all(|n| w.log(n, log).closed.forked));
     w.run(60_000);
     same_catalogue(&w, &[0, 1]);
+}
+
+/// The proposal that a node holds, as it shows it to others.
+fn proposal(w: &World, node: usize) -> Option<OrderingBundle> {
+    let bundles = w.nodes[node].core.as_ref()?.agree.bundles(1 << 20);
+    bundles.into_iter().find(|bundle| bundle.payload.is_some())
+}
+
+fn show(w: &mut World, node: usize, bundle: OrderingBundle) {
+    let bytes = crate::wire::encode(w.federation, crate::wire::Gossip::Ordering(vec![bundle])).unwrap();
+    let (id, from) = (w.id(), w.nodes[1].peer());
+    w.step(node, crate::core::Input::Gossip { id, from, bytes });
+}
+
+/// A node that learns of an expulsion by the proposal alone, without the approvals behind it having come by themselves.
+fn shown_an_expulsion(seed: u64) -> (World, OrderingBundle) {
+    let mut w = World::of(seed, 4);
+    w.run(20_000);
+    w.partition(&[0], &[1, 2, 3]);
+    w.partition(&[3], &[1, 2]);
+    w.run(1_000);
+    expel(&mut w, &[1, 2], "de-th");
+    let (org, member) = (w.nodes[0].org.clone(), w.nodes[3].org.member);
+    let approval =
+        Approval { federation: w.federation, member: org.member, base_version: 4, change: Change::Expel { member } };
+    let bytes = approval.seal(&[&org.approver]).unwrap().into_bytes();
+    let message = crate::wire::encode(w.federation, crate::wire::Gossip::Document(bytes)).unwrap();
+    let (id, from) = (w.id(), w.nodes[2].peer());
+    w.step(1, crate::core::Input::Gossip { id, from, bytes: message });
+    w.expect(120_000, "proposed", |w| proposal(w, 1).is_some());
+    let bundle = proposal(&w, 1).unwrap();
+    (w, bundle)
+}
+
+#[test]
+fn a_log_is_cosigned_no_further_once_the_expulsion_of_its_member_is_proposed() {
+    let (mut w, bundle) = shown_an_expulsion(74);
+    let (log, me) = (w.nodes[3].peer(), w.nodes[0].peer());
+    show(&mut w, 0, bundle);
+    let before = w.cosigned(0, log, me);
+    assert!(before > 0);
+    // It sees the member alone, which goes on publishing.
+    w.cut.remove(&(0, 3));
+    w.links_soon();
+    let size = w.log(3, log).size();
+    w.publish(3, &wish("1.0.0")).unwrap();
+    w.expect(60_000, "it gets the entry", |w| w.log(0, log).size() > size);
+    w.run(60_000);
+    assert_eq!(w.cosigned(0, log, me), before, "it may have voted to end the log below");
+    w.cut.clear();
+    w.links_soon();
+    w.expect(240_000, "it is out", |w| (0..3).all(|n| w.charter(n).members.len() == 3));
+    assert!((0..3).all(|n| w.log(n, log).end() >= Some(before)));
+}
+
+/// What travels beside a signed proposal is not signed with it: whoever passes it on may leave it out.
+#[test]
+fn a_proposal_without_its_approvals_keeps_the_whole_one_out_nowhere() {
+    let (mut w, bundle) = shown_an_expulsion(75);
+    show(&mut w, 0, OrderingBundle { approvals: Vec::new(), ..bundle.clone() });
+    assert_eq!(w.count(0, "bad_ordering"), 1);
+    assert!(proposal(&w, 0).is_none(), "it is neither kept nor shown to others");
+    show(&mut w, 0, bundle.clone());
+    assert_eq!(proposal(&w, 0).unwrap().approvals, bundle.approvals);
+    // Nor does anything come in that nobody needs.
+    let junk = OrderingBundle { approvals: vec![vec![b' '; 60_000]; 30], payload: Some(vec![7; 9_000]), ..bundle };
+    show(&mut w, 0, junk);
+    assert_eq!(
+        w.nodes[0].core.as_ref().unwrap().agree.bundles(1 << 20).iter().filter(|b| b.payload.is_some()).count(),
+        1
+    );
+}
+
+#[test]
+fn nobody_votes_to_end_a_log_below_what_it_cosigned() {
+    // A member cosigned more of a log than its disk still holds: others told it so after its disk was put back.
+    let mut w = World::of(76, 4);
+    w.run(20_000);
+    w.crash(0);
+    let (log, federation) = (w.nodes[3].peer(), w.federation);
+    let checkpoint = Checkpoint::new(Origin::new(federation, log), 50, Sha256([5; 32])).unwrap();
+    let cosignature = sign_cosignature(&w.nodes[0].own.node, EPOCH_S, &checkpoint).unwrap();
+    let promise = Record::Cosigned { log, size: 50, root: checkpoint.root, cosignature };
+    w.nodes[0].disk.append(Batch { records: vec![promise] });
+    w.nodes[0].disk.durable += 1;
+    w.start(0);
+    w.expect(120_000, "it may sign", |w| w.may_sign(0));
+    // Of the four one is away, so that all others would have to vote for it.
+    w.partition(&[3], &[0, 1, 2]);
+    expel(&mut w, &[0, 1, 2], "de-th");
+    w.run(240_000);
+    let said = w.nodes[0].core.as_ref().unwrap().agree.order().unwrap().own_messages();
+    assert!(!said.is_empty() && said.iter().all(|m| m.value.is_none()), "{said:?}");
+    assert_eq!(w.charter(1).version, 4);
 }

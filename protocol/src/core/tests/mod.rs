@@ -7,4 +7,5 @@ mod join;
 mod random;
 mod recovery;
 mod releases;
+mod rotation;
 mod world;

@@ -183,3 +183,62 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged() {
         assert!((0..2).all(|n| !w.log(n, w.nodes[0].peer()).closed.forked), "seed {seed}");
     }
 }
+
+/// What somebody answered who knew no more than an old copy does is no answer about the charter since.
+#[test]
+fn answers_count_for_the_charter_at_which_they_were_given() {
+    let mut w = World::of(52, 3);
+    w.run(20_000);
+    let old = [copy(&w, 0), copy(&w, 1)];
+    w.join("de-th");
+    w.admit_by_all("de-th");
+    w.expect(60_000, "four", |w| w.settled_members(4));
+    for (node, disk) in old.into_iter().enumerate() {
+        w.crash(node);
+        w.nodes[node].disk = disk;
+    }
+    w.partition(&[0, 1], &[2, 3]);
+    w.start(0);
+    w.start(1);
+    w.run(5_000);
+    assert!(w.nodes[0].core.as_ref().unwrap().start().is_some_and(|(_, answered)| answered.len() == 1));
+    // Now one of those that know the newer charter is there, and the other one is gone: of two that are needed one has answered.
+    w.cut.clear();
+    w.partition(&[0], &[1, 3]);
+    w.partition(&[1], &[2, 3]);
+    w.run(300_000);
+    assert_eq!(w.charter(0).version, 4, "{}", w.describe());
+    assert!(!w.may_sign(0), "{}", w.describe());
+    w.cut.clear();
+    w.links_soon();
+    w.expect(120_000, "all have answered", |w| (0..4).all(|n| w.may_sign(n)));
+}
+
+/// Between cosigning and a restart the disk is put back: the node is told what it has promised, and promises no less and nothing
+/// else.
+#[test]
+fn a_disk_put_back_after_cosigning_promises_nothing_else() {
+    for seed in 53..56 {
+        let mut w = World::of(seed, 4);
+        let log = w.nodes[3].peer();
+        w.run(20_000);
+        let old = copy(&w, 1);
+        w.publish(3, &wish("1.0.0")).unwrap();
+        let me = w.nodes[1].peer();
+        w.expect(30_000, "cosigned, and others know", |w| {
+            let size = w.log(3, log).size();
+            (0..4).all(|n| w.cosigned(n, log, me) == size)
+        });
+        let promised = w.cosigned(0, log, me);
+        w.crash(1);
+        w.nodes[1].disk = old;
+        w.start(1);
+        let root = w.log(0, log).frontier.root();
+        w.expect(90_000, "it may sign", |w| w.may_sign(1));
+        assert!(w.cosigned(1, log, me) >= promised, "seed {seed}: told before it signs");
+        w.publish(3, &wish("1.1.0")).unwrap();
+        w.expect(60_000, "it goes on from there", |w| w.cosigned(0, log, me) > promised);
+        let held = w.log(1, log);
+        assert!(crate::view::judge::root_matches(&held, &w.nodes[1].disk, promised, root).unwrap(), "seed {seed}");
+    }
+}

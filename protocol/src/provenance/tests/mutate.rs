@@ -5,7 +5,6 @@ use std::sync::OnceLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
-use proptest::test_runner::Config;
 use serde_json::Value;
 
 use super::build::{Fed, Release};
@@ -85,12 +84,8 @@ fn pick<T>(mut items: Vec<T>, at: prop::sample::Index) -> T {
     items.swap_remove(at)
 }
 
-fn config(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, ..Config::default() }
-}
-
 proptest! {
-    #![proptest_config(config(192))]
+    #![proptest_config(crate::testing::cases(192))]
 
     #[test]
     fn bytes(at in any::<prop::sample::Index>(), new in any::<u8>(), how in 0..4_u8, len in 1..64_usize) {

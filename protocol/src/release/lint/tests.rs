@@ -125,7 +125,7 @@ fn utf_16_is_searched_too() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::testing::cases(256))]
 
     #[test]
     fn searching_never_panics(parts in prop::collection::vec("(password|=|\"|'|<|>|/|:|@|\\.|key=|value=|-----BEGIN |PRIVATE KEY-----|[a-zä\n]{1,4})", 0..60)) {

@@ -77,7 +77,7 @@ fn paths_that_cannot_stand_together() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::testing::cases(256))]
 
     #[test]
     fn an_accepted_path_never_leaves_its_folder(path in "(\\.|\\.\\.|/|[a-zA-Z:\\\\ ]|\\PC|\0){0,24}") {

@@ -1,11 +1,12 @@
 //! The catalogue over a federation that was folded from real records.
 
-mod build;
+pub mod build;
 
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::documents::{Adoption, Correction, Deprecation, Document, Withdrawal};
+use crate::documents::{Adoption, Correction, Deprecation, Document, Standing, Withdrawal};
+use crate::record::Record;
 use crate::view::rows::MemoryRows;
 use build::Fed;
 
@@ -443,4 +444,102 @@ fn statements_beyond_one_page_are_read() {
         let listed = c.at((fed.parties[0].log(), index), &Viewer::Operator).unwrap().unwrap();
         assert_eq!((listed.effect.corrections.len(), listed.effect.title.as_str()), (1_100, "T1099"));
     });
+}
+
+#[test]
+fn void_entries_are_listed_with_their_reasons() {
+    let mut fed = Fed::of(3);
+    let log = fed.parties[1].log();
+    let (_, first) = fed.publish(1, "hund", "1.0.0");
+    // The same version once more, with other words; a release that nobody signed; and nonsense.
+    let (_, second) = fed.publish_to(1, "hund", "1.0.0", Audience::Public);
+    let forged = fed.sign_again(1, first, &fed.parties[0].publisher());
+    let forged = fed.append(1, forged);
+    let nonsense = fed.append(1, b"nonsense".to_vec());
+    fed.publish(1, "katze", "1.0.0");
+    let (member, hund) = (fed.parties[1].member, slug("hund"));
+    with(&fed.rows, |c| {
+        let voids = c.voids(&log, None, 10).unwrap();
+        let places: Vec<_> = voids.iter().map(|v| (v.index, v.kind.as_str())).collect();
+        assert_eq!(places, [(second, "release"), (forged, "release"), (nonsense, "unknown")]);
+        assert!(voids[0].reason.contains("published before"), "{}", voids[0].reason);
+        assert!(voids[1].reason.contains("publisher threshold"), "{}", voids[1].reason);
+        assert_eq!(voids[0].release, Some((member, hund.clone(), "1.0.0".to_owned())));
+        assert_eq!((voids[2].owner, voids[2].release.clone()), (Some(member), None));
+        // In pieces, the same.
+        let one = c.voids(&log, None, 1).unwrap();
+        let rest = c.voids(&log, Some(one[0].index), 10).unwrap();
+        assert_eq!([one, rest].concat(), voids);
+        assert_eq!(c.voids_of(&member, &hund, 10).unwrap(), voids[..2]);
+        assert_eq!(c.voids_of(&member, &hund, 1).unwrap(), voids[..1]);
+        assert!(c.voids_of(&member, &slug("katze"), 10).unwrap().is_empty());
+    });
+    // What lies beyond the end of a log is void, whenever it came.
+    let end = first as usize + 1;
+    fed.expel(1, end);
+    with(&fed.rows, |c| {
+        let voids = c.voids(&log, None, 10).unwrap();
+        assert_eq!(voids.iter().map(|v| v.index).collect::<Vec<_>>(), (first + 1..=nonsense + 1).collect::<Vec<_>>());
+        assert!(voids.iter().all(|v| v.reason.contains("beyond the end")), "{voids:?}");
+        assert_eq!(c.voids_of(&member, &slug("katze"), 10).unwrap().len(), 1);
+        assert!(c.voids_of(&member, &hund, 10).unwrap().iter().all(|v| v.index > first));
+    });
+}
+
+#[test]
+fn a_version_that_comes_to_stand_is_void_no_longer() {
+    // The earlier of two logs comes later: what stood until then is void from now on, and the other way round.
+    let mut fed = Fed::of(2);
+    let log = fed.parties[1].log();
+    let (_, first) = fed.publish(1, "hund", "1.0.0");
+    let (_, second) = fed.publish_to(1, "hund", "1.0.0", Audience::Public);
+    with(&fed.rows, |c| assert_eq!(c.voids(&log, None, 10).unwrap()[0].index, second));
+    fed.commit(vec![Record::Reset { log }]);
+    with(&fed.rows, |c| assert!(c.voids(&log, None, 10).unwrap().is_empty(), "dropped, to be fetched anew"));
+    let again = fed.again(1);
+    fed.commit(vec![again]);
+    with(&fed.rows, |c| {
+        let voids = c.voids(&log, None, 10).unwrap();
+        assert_eq!(voids.iter().map(|v| v.index).collect::<Vec<_>>(), [second]);
+        assert!(c.at((log, first), &Viewer::Operator).unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_key_that_a_charter_took_away_signs_nothing_more_in_a_log_that_left_that_out() {
+    let mut fed = Fed::of(2);
+    fed.publish(1, "hund", "1.0.0");
+    fed.repin(1);
+    let log = fed.parties[1].log();
+    let (_, late) = fed.publish(1, "hund", "1.1.0");
+    with(&fed.rows, |c| assert_eq!(c.voids(&log, None, 10).unwrap()[0].index, late));
+    let good = fed.sign_again(1, late, &fed.next_publisher(1));
+    let index = fed.append(1, good);
+    with(&fed.rows, |c| {
+        assert_eq!(c.voids(&log, None, 10).unwrap().len(), 1);
+        assert!(c.at((log, index), &Viewer::Operator).unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_member_without_a_vote_witnesses_nothing() {
+    // Five with a vote need three others; of four and an associate, two of the three others that vote.
+    let mut fed = Fed::of(5);
+    fed.stand(4, Standing::Associate);
+    let (_, index) = fed.publish(0, "hund", "1.0.0");
+    let log = fed.parties[0].log();
+    let (checkpoint, note) = fed.note(0, fed.size(0), None);
+    fed.commit(vec![Record::Checkpoint { log, note }]);
+    let look = |fed: &Fed| {
+        with(&fed.rows, |c| {
+            let listed = c.at((log, index), &Viewer::Operator).unwrap().unwrap();
+            let Witnesses { by, of, reached, .. } = c.witnesses(&listed.row).unwrap();
+            (by.len(), of, reached)
+        })
+    };
+    let witnessed = |fed: &Fed| state::log(&fed.rows, &log).unwrap().unwrap().witnessed.map(|(size, _)| size);
+    fed.commit(vec![fed.cosignature(&checkpoint, 1, 1), fed.cosignature(&checkpoint, 4, 1)]);
+    assert_eq!((look(&fed), witnessed(&fed)), ((1, 3, false), None));
+    fed.commit(vec![fed.cosignature(&checkpoint, 2, 1)]);
+    assert_eq!((look(&fed), witnessed(&fed)), ((2, 3, true), Some(checkpoint.size)));
 }

@@ -135,7 +135,7 @@ fn audiences_only_nest_one_way() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::testing::cases(256))]
 
     #[test]
     fn reading_never_panics(text in "\\PC{0,200}", key in "[a-z_]{1,20}", value in "(\"\\PC{0,20}\"|[0-9.]{1,8}|\\[\\]|\\{\\}|true|1979-05-27|\\[\\[1\\]\\]|\\{a=1\\})") {

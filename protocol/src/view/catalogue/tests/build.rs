@@ -9,7 +9,7 @@ use crate::envelope::Envelope;
 use crate::identity::{Identity, PublisherRole, Role, Roles};
 use crate::ids::{Blake3, FederationId, MemberId, PeerId, Sha256};
 use crate::keys::SecretKey;
-use crate::log::{Checkpoint, Frontier, Origin, sign_cosignature, tree};
+use crate::log::{Checkpoint, Frontier, Origin, sign_checkpoint, sign_cosignature, tree};
 use crate::record::{Batch, Local, Record};
 use crate::release::metadata::{Audience, Context};
 use crate::release::statement::{Draft, PAYLOAD_TYPE};
@@ -187,6 +187,81 @@ impl Fed {
         self.adopt(next, &[]);
     }
 
+    /// A member loses its vote, or gets it back.
+    pub fn stand(&mut self, who: usize, standing: Standing) {
+        let change = Change::Amend {
+            member: Some(self.parties[who].member),
+            handle: None,
+            standing: Some(standing),
+            identity: None,
+            writer: None,
+            name: None,
+            license: None,
+        };
+        let next = self.charter.next(self.hash, &change, &[]).unwrap();
+        self.adopt(next, &[]);
+        for who in 0..self.parties.len() {
+            self.append(who, self.leaf.clone());
+        }
+    }
+
+    /// A member's next identity, with another publisher key, is pinned. Its log carries the charter and not the identity.
+    pub fn repin(&mut self, who: usize) {
+        let party = &self.parties[who];
+        let mut next = Identity::parse(&party.identity).unwrap();
+        (next.version, next.member, next.prev) = (2, Some(party.member), Some(party.identity.id()));
+        next.roles.publisher.keys = vec![key(party.seed, 12).public()];
+        let identity = next.seal(&[&key(party.seed, 0)]).unwrap();
+        let change = Change::Amend {
+            member: Some(party.member),
+            handle: None,
+            standing: None,
+            identity: Some(identity.id()),
+            writer: None,
+            name: None,
+            license: None,
+        };
+        let charter = self.charter.next(self.hash, &change, &[]).unwrap();
+        let bundle = CharterBundle {
+            payload: charter.payload().unwrap(),
+            identities: vec![identity.bytes().to_vec()],
+            ..CharterBundle::default()
+        };
+        (self.leaf, self.hash, self.charter) = (bundle.leaf().unwrap().into_bytes(), bundle.hash(), charter);
+        self.commit(vec![Record::Charter(bundle)]);
+        self.append(who, self.leaf.clone());
+    }
+
+    /// The publisher key that [`Fed::repin`] brings in.
+    pub fn next_publisher(&self, who: usize) -> SecretKey {
+        key(self.parties[who].seed, 12)
+    }
+
+    /// A checkpoint note of a member's log at a size, on its branch or on another that leaves it after `common` entries.
+    pub fn note(&self, who: usize, size: usize, branch: Option<usize>) -> (Checkpoint, Vec<u8>) {
+        let party = &self.parties[who];
+        let mut leaves = party.leaves[..size].to_vec();
+        if let Some(common) = branch {
+            leaves[common..].iter_mut().for_each(|leaf| leaf.push(b' '));
+        }
+        let checkpoint =
+            Checkpoint::new(Origin::new(self.federation, party.log()), size as u64, root(&leaves)).unwrap();
+        let signed = sign_checkpoint(&key(party.seed, 3), self.federation, &checkpoint).unwrap();
+        (checkpoint, signed.to_text().into_bytes())
+    }
+
+    /// The record of a member's cosignature.
+    pub fn cosignature(&self, checkpoint: &Checkpoint, by: usize, time_s: u64) -> Record {
+        let cosignature = sign_cosignature(&key(self.parties[by].seed, 3), time_s, checkpoint).unwrap();
+        let Checkpoint { origin, size, root } = *checkpoint;
+        Record::Cosigned { log: origin.peer, size, root, cosignature }
+    }
+
+    /// A copy of what the node holds, that goes its own way.
+    pub fn fork(&self) -> (MemoryRows, Fold) {
+        (self.rows.clone(), Fold::default())
+    }
+
     /// Appends to a member's log.
     pub fn append(&mut self, who: usize, leaf: Vec<u8>) -> u64 {
         let party = &mut self.parties[who];
@@ -194,6 +269,11 @@ impl Fed {
         party.leaves.push(leaf.clone());
         self.commit(vec![Record::entries(log, first, vec![leaf])]);
         first
+    }
+
+    /// All entries of a member's log, as they are fetched anew.
+    pub fn again(&self, who: usize) -> Record {
+        Record::entries(self.parties[who].log(), 0, self.parties[who].leaves.clone())
     }
 
     /// Entries of a member's log.
@@ -230,6 +310,12 @@ impl Fed {
         let envelope = Envelope::sign(PAYLOAD_TYPE, payload, [&self.parties[who].publisher()]).unwrap();
         let id = envelope.id();
         (id, self.append(who, envelope.into_bytes()))
+    }
+
+    /// The statement that stands at a place, signed by another key.
+    pub fn sign_again(&self, who: usize, index: u64, by: &SecretKey) -> Vec<u8> {
+        let envelope = Envelope::parse(&self.parties[who].leaves[index as usize]).unwrap();
+        Envelope::sign(PAYLOAD_TYPE, envelope.payload().to_vec(), [by]).unwrap().into_bytes()
     }
 
     /// Members cosign a log as it stands.
