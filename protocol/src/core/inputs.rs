@@ -28,6 +28,7 @@ pub struct Parts<'a> {
     pub join: &'a mut join::Join,
     pub standing: &'a mut Standing,
     pub outreach: &'a mut Outreach,
+    pub ends: &'a mut logs::Ends,
     pub dirty: &'a mut bool,
 }
 
@@ -139,8 +140,10 @@ impl Parts<'_> {
     }
 
     /// A log of which another branch is held than the one that counts is fetched anew.
-    fn forked(&self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
-        for (log, row) in state::logs(cx.view)? {
+    fn forked(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
+        let logs = state::logs(cx.view)?;
+        self.ends.tell(cx, &logs);
+        for (log, row) in logs {
             let Some((size, root)) = row.end_head().filter(|(size, _)| *size <= row.size()) else { continue };
             if size > 0 && !crate::view::judge::root_matches(&row, cx.view, size, root)? {
                 cx.record(Record::Reset { log });

@@ -2,6 +2,8 @@
 //!
 //! Owns the rule that nothing is taken but what continues the own tree under a checkpoint that the log signed.
 
+use std::collections::BTreeMap;
+
 use super::api::{EventKind, Fault};
 use super::{Cx, peers};
 use crate::ids::{PeerId, Sha256};
@@ -175,14 +177,31 @@ pub fn close(cx: &mut Cx<'_>, proof: ForkProof) -> Result<(), Result<Fault, Rows
     if row.is_none() && !listed {
         return Err(Ok(Fault::new("foreign_log", "a fork proof about a log that no member writes")));
     }
-    if row.as_ref().is_some_and(|row| row.closed.forked) {
+    if row.is_some_and(|row| row.closed.forked) {
         return Ok(());
     }
     cx.record(Record::Fork { log, proof: proof.clone() });
     cx.gossip(Gossip::Fork(proof));
-    let size = row.and_then(|row| row.witnessed).map_or(0, |(size, _)| size);
-    cx.event(EventKind::LogForked { log, size });
     Ok(())
+}
+
+/// Where forked logs end, as it was told last; none before the first look.
+#[derive(Debug, Default)]
+pub struct Ends(Option<BTreeMap<PeerId, u64>>);
+
+impl Ends {
+    /// Tells where forked logs end: when the fork is proven, and again whenever evidence has raised the size. What was known when
+    /// this process started is not told again.
+    pub fn tell(&mut self, cx: &mut Cx<'_>, logs: &[(PeerId, LogRow)]) {
+        let forked = logs.iter().filter(|(_, row)| row.closed.forked);
+        let now: BTreeMap<PeerId, u64> = forked.filter_map(|(log, row)| Some((*log, row.end()?))).collect();
+        if let Some(told) = &self.0 {
+            for (log, size) in now.iter().filter(|(log, size)| told.get(log) != Some(size)) {
+                cx.event(EventKind::LogForked { log: *log, size: *size });
+            }
+        }
+        self.0 = Some(now);
+    }
 }
 
 /// Cosigns the newest checkpoint of `log` if everything below it is held and it extends what was cosigned before.

@@ -124,6 +124,7 @@ pub struct Core {
     join: join::Join,
     standing: standing::Standing,
     outreach: outreach::Outreach,
+    ends: logs::Ends,
     /// Something that other parts react to was recorded since they last looked.
     dirty: bool,
 }
@@ -161,6 +162,7 @@ impl Core {
             join,
             standing: standing::Standing::default(),
             outreach: outreach::Outreach::default(),
+            ends: logs::Ends::default(),
             dirty: true,
         })
     }
@@ -201,6 +203,7 @@ impl Core {
             join: &mut self.join,
             standing: &mut self.standing,
             outreach: &mut self.outreach,
+            ends: &mut self.ends,
             dirty: &mut self.dirty,
         };
         parts.handle(&mut cx, input)?;
