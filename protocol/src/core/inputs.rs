@@ -512,6 +512,8 @@ impl Parts<'_> {
                     }
                 }
                 sync::poll(cx, self.peers, false);
+                self.replicate.hurry(cx.now.mono_ms);
+                self.join.hurry(cx.now.mono_ms);
                 Ok(Reply::Done)
             }
             Command::SignAnyway => {
