@@ -38,6 +38,34 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// A seed of this run, printed so that a failed test can be repeated with `SEED=…`.
+pub fn seed() -> u64 {
+    let named = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
+    let seed = named.unwrap_or_else(|| u64::from(std::process::id()) << 20 | u64::from(now_micros() % (1 << 20)));
+    eprintln!("SEED={seed}");
+    seed
+}
+
+fn now_micros() -> u32 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.subsec_micros())
+}
+
+/// Numbers below `below`, different for each seed (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// The next number below `below`, which is not 0.
+    pub fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % below
+    }
+}
+
 /// A process folder made for a test: complete metadata, and the files that the test adds.
 #[derive(Debug, Clone)]
 pub struct Folder {

@@ -15,6 +15,7 @@
 
 mod binary;
 mod cli;
+pub mod disk;
 mod federation;
 mod folder;
 mod http;
@@ -24,7 +25,7 @@ mod wait;
 pub use binary::program;
 pub use cli::Outcome;
 pub use federation::{Federation, STATES};
-pub use folder::{Folder, corpus, noise, samples};
+pub use folder::{Dice, Folder, corpus, noise, samples, seed};
 pub use http::{Answer, admin_get};
 pub use node::{Node, World};
 pub use wait::{PATIENCE, until, within};

@@ -198,6 +198,26 @@ impl Node {
         self
     }
 
+    /// The same while others still use this value; [`Self::revive`] or [`Self::kill`] sees to the rest.
+    pub fn strike(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Starts the daemon if it does not run any more.
+    #[track_caller]
+    pub fn revive(&mut self) -> &mut Self {
+        // Whoever was struck may not have ended yet.
+        let ended = within(STOP, "the end of a daemon that was killed, or its answer", || match self.ended() {
+            Some(_) => Ok(true),
+            None if self.try_get("/v1/status").is_ok() => Ok(false),
+            None => Err("neither".to_owned()),
+        });
+        if ended {
+            self.kill().start();
+        }
+        self
+    }
+
     /// Halts the daemon: it keeps its connections and answers nothing.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);

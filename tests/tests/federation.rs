@@ -9,13 +9,27 @@
 
 #[path = "federation/convergence.rs"]
 mod convergence;
+#[path = "federation/copies.rs"]
+mod copies;
 #[path = "federation/damage.rs"]
 mod damage;
+#[path = "federation/folders.rs"]
+mod folders;
 #[path = "federation/joining.rs"]
 mod joining;
+#[path = "federation/killed.rs"]
+mod killed;
+#[path = "federation/missing.rs"]
+mod missing;
 #[path = "federation/publishing.rs"]
 mod publishing;
 #[path = "federation/pulling.rs"]
 mod pulling;
+#[path = "federation/readme.rs"]
+mod readme;
+#[path = "federation/shared.rs"]
+mod shared;
 #[path = "federation/story.rs"]
 mod story;
+#[path = "federation/waiting.rs"]
+mod waiting;

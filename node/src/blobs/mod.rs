@@ -142,6 +142,8 @@ struct Shared {
     state: Mutex<State>,
     totals: Arc<Counters>,
     serving: Arc<Semaphore>,
+    /// Told whenever a task ends receiving an artifact, whichever it was.
+    freed: tokio::sync::Notify,
 }
 
 /// The artifacts of this node. Clones share one store.
@@ -166,7 +168,7 @@ impl BlobStore {
         let serving = Arc::new(Semaphore::new(options.max_serving.min(Semaphore::MAX_PERMITS)));
         let state = Mutex::new(State { index, ..State::default() });
         let totals = Arc::new(Counters::default());
-        Ok(Self(Arc::new(Shared { layout, options, state, totals, serving })))
+        Ok(Self(Arc::new(Shared { layout, options, state, totals, serving, freed: tokio::sync::Notify::new() })))
     }
 
     /// Whether the whole artifact is here.

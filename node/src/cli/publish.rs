@@ -219,7 +219,7 @@ async fn upload(
             Failure::failed(format!("{} changed while it was read", clean(&entry.path)))
                 .next("wait until nothing writes to the folder, and publish again; nothing was published")
         };
-        let open = tree::open(&file.disk)
+        let open = tree::open_unlinked(&file.disk)
             .map_err(|error| Failure::io(format!("cannot read {}", clean(&entry.path)), &error))?;
         if open.metadata().map_or(0, |meta| meta.len()) != entry.size {
             return Err(changed());

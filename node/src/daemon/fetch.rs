@@ -3,17 +3,19 @@
 //! Owns the translation between the artifact store and the core's words. Whose fault a failure is, the transfer says.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 use tracing::{Instrument as _, debug, info_span, warn};
 use verbund_protocol::core::{FetchError as CoreError, FetchOrder, Input};
-use verbund_protocol::ids::{Blake3, PeerId, Sha256};
+use verbund_protocol::ids::{Blake3, MemberId, PeerId, Sha256};
 use verbund_protocol::limits::MANIFEST_MAX_BYTES;
 use verbund_protocol::release::Manifest;
+use verbund_protocol::view::audience;
 use verbund_protocol::view::charters::Charters;
 use verbund_protocol::view::rows::{Rows, RowsError, Table};
-use verbund_protocol::view::state::{self, Audience, ReleaseRow, key};
+use verbund_protocol::view::state::{self, ReleaseRow, key};
 
 use super::driver::Mail;
 use super::traffic::Traffic;
@@ -24,6 +26,8 @@ use crate::net::{BlobStreams, NetHandle};
 
 /// Artifact streams served at a time in one federation; the store bounds them over all.
 const STREAMS_MAX: usize = 256;
+/// How long one fetch waits for another of the same artifact.
+const SHARE_MAX: Duration = Duration::from_secs(60);
 
 /// Fetches artifacts into the node's store.
 pub struct Fetcher {
@@ -57,12 +61,22 @@ impl Fetcher {
         if order.from == self.me {
             return self.held(order).await;
         }
-        let mut receiving = match self.blobs.receive(expect).await {
-            Ok(Receive::Held(_)) => return self.held(order).await,
-            Ok(Receive::Begun(receiving)) => receiving,
-            // Another federation's fetch of the same artifact, or an earlier one that is being dropped.
-            Err(StoreError::InProgress(_)) => return Err(CoreError::Connection("it is being received already".into())),
-            Err(e) => return Err(own_fault(&e)),
+        let waiting = Instant::now();
+        let mut receiving = loop {
+            match self.blobs.receive(expect).await {
+                Ok(Receive::Held(_)) => return self.held(order).await,
+                Ok(Receive::Begun(receiving)) => break receiving,
+                // Another release's or federation's fetch of the same artifact: what it gets is shared, and where it fails this
+                // one begins. Bounded, so that a slow peer of one federation does not hold up another for long.
+                Err(StoreError::InProgress(hash)) => {
+                    let left = SHARE_MAX.saturating_sub(waiting.elapsed());
+                    if tokio::time::timeout(left, self.blobs.unclaimed(&hash)).await.is_err() {
+                        let text = "it is still being received for another release or federation";
+                        return Err(CoreError::Connection(text.into()));
+                    }
+                }
+                Err(e) => return Err(own_fault(&e)),
+            }
         };
         self.traffic.begun(order.hash, receiving.counters());
         let stream = net.open_blob(order.from).await.map_err(|e| CoreError::Connection(e.to_string()))?;
@@ -86,6 +100,10 @@ impl Fetcher {
         match self.blobs.size(&order.hash) {
             None => return Err(CoreError::Refused("not held here".into())),
             Some(size) if size != order.size => {
+                // Unless the file here was cut short or grew: reading it whole tells, and moves it away.
+                if let Err(e) = self.blobs.verify(&order.hash).await {
+                    return Err(CoreError::Refused(e.to_string()));
+                }
                 return Err(CoreError::Refused(format!(
                     "the manifest is wrong: it says {} bytes, the artifact has {size}",
                     order.size
@@ -163,6 +181,12 @@ fn allowed(rows: &dyn Rows, charters: &Charters, peer: &PeerId, hash: &Blake3) -
     let Some(member) = charter.member_of(peer).and_then(|m| charter.charter.member(&m)) else {
         return Ok(Decision::NotFound);
     };
+    refers(rows, &member.member, member.handle.as_str(), hash)
+}
+
+/// Whether a release that a member may have refers to an artifact. That it lies on this node's disk says nothing: another
+/// federation of this node may have brought it here.
+fn refers(rows: &dyn Rows, member: &MemberId, handle: &str, hash: &Blake3) -> Result<Decision, RowsError> {
     let mut known = false;
     for (row, _) in rows.scan(Table::Artifacts, hash.as_bytes(), &[], 256)? {
         let Some(place) = row.get(32..) else { continue };
@@ -173,11 +197,8 @@ fn allowed(rows: &dyn Rows, charters: &Charters, peer: &PeerId, hash: &Blake3) -
             continue;
         }
         known = true;
-        let admitted = match &release.audience {
-            Audience::Federation | Audience::Public => true,
-            Audience::Members(handles) => handles.iter().any(|h| h == member.handle.as_str()),
-        };
-        if admitted || release.member == member.member {
+        // As the one who asks sees it: a correction may have widened the audience.
+        if release.member == *member || audience::admits(rows, &release, handle)? {
             return Ok(Decision::Serve);
         }
     }
@@ -194,3 +215,6 @@ pub fn erased(rows: &dyn Rows, release: &ReleaseRow) -> Result<bool, RowsError> 
         .and_then(|bytes| verbund_protocol::json::parse_as::<verbund_protocol::documents::Withdrawal>(&bytes).ok())
         .is_some_and(|w| w.erase))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,9 @@ use crate::store::{self, OpenReport, Store, Weight};
 
 use super::founding::Member;
 
+/// The first batch of a federation, in bytes: a charter of one member with its chains, or a ticket and a writer.
+const FIRST_BYTES_MAX: u64 = 64 << 10;
+
 /// Why an instance cannot be opened or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
@@ -46,6 +49,9 @@ pub enum InstanceError {
     /// A record could not be made.
     #[error("{0}")]
     Record(String),
+    /// Its first record was never written: the process that founded or joined it was killed before.
+    #[error("the federation was never begun: its journal is empty")]
+    Unbegun,
     /// The loop has ended.
     #[error("the federation's loop has ended; see the log")]
     Ended,
@@ -131,6 +137,10 @@ impl Instance {
         options.cache_bytes = config.store.cache.0;
         options.floor_bytes = config.limits.disk_floor.0 / 4;
         let (store, report) = Store::open(&dir, Arc::new(ProtocolFold::default()), options)?;
+        if matches!(begin, Begin::Open) && unbegun(&report) {
+            store.close()?;
+            return Err(InstanceError::Unbegun);
+        }
         tell(&report, federation);
         let founded = matches!(begin, Begin::Found(_));
         commence(&store, begin)?;
@@ -291,6 +301,12 @@ impl Instance {
     pub fn try_tell(&self, input: verbund_protocol::core::Input) -> bool {
         self.letters.try_send(Mail::Input(input)).is_ok()
     }
+}
+
+/// Whether nothing was ever acknowledged in this journal: no record, no damage, and no more of a torn one than the first can be.
+fn unbegun(report: &OpenReport) -> bool {
+    let torn = report.cut_tail.as_ref().map_or(0, |cut| if cut.zeros { 0 } else { cut.bytes });
+    report.frames == 0 && report.damages == 0 && torn <= FIRST_BYTES_MAX
 }
 
 /// The first records of an instance that is new here.

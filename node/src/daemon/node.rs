@@ -248,8 +248,16 @@ impl Node {
             let Some(id) = entry.file_name().to_str().and_then(|name| FederationId::from_hex(name).ok()) else {
                 continue;
             };
-            let slug = String::new();
-            self.start(id, Begin::Open, &slug).await.map_err(|e| failure(format!("federation {id}: {e}")))?;
+            match self.start(id, Begin::Open, "").await {
+                Ok(_) => {}
+                // Nobody was told that it exists, and nothing in it could ever go on: the command is given again.
+                Err(InstanceError::Unbegun) => {
+                    warn!(federation = %&id.to_hex()[..8], "a founding or joining was interrupted before it began; its empty folder is removed");
+                    std::fs::remove_dir_all(entry.path())
+                        .map_err(|e| Failure::io(format!("cannot remove {}", entry.path().display()), &e))?;
+                }
+                Err(e) => return Err(failure(format!("federation {id}: {e}"))),
+            }
         }
         Ok(())
     }

@@ -148,13 +148,15 @@ impl Detail {
         let owner = catalogue.owners().get(&listed.row.member).map(|owner| owner.handle.clone());
         let owner = owner.ok_or_else(|| RowsError(format!("{} owns a release and is unknown", listed.row.member)))?;
         let witnesses = catalogue.witnesses(&listed.row)?;
+        let mut witnessed_by = catalogue.handles(&witnesses.by);
+        witnessed_by.sort();
         Ok(Self {
             process: catalogue.process_name(&listed.row),
             owner,
             envelope: bytes,
             metadata: listed.effect.metadata(release.metadata.raw()),
             change,
-            witnessed_by: catalogue.handles(&witnesses.by),
+            witnessed_by,
             witnesses,
             listed,
         })

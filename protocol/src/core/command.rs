@@ -22,8 +22,7 @@ impl Parts<'_> {
             Command::Append(_) | Command::Admit { .. } | Command::Expel { .. } | Command::Invite { .. }
         );
         if signing && !self.start.done() {
-            let others = cx.charter.as_ref().map_or(0, |c| c.charter.members.len().saturating_sub(1));
-            let why = self.start.why(cx.now, cx.set.start_wait_ms, others);
+            let why = self.start.why(cx.now, cx.set.start_wait_ms, cx.charter.as_deref().map(|c| &c.charter));
             return Err(Ok(Problem::new("recovering", format!("{why}. Try again, or see `verbund status`"))));
         }
         match command {
@@ -73,6 +72,8 @@ impl Parts<'_> {
                     }
                 }
                 sync::poll(cx, self.peers, false);
+                self.replicate.hurry(cx.now.mono_ms);
+                self.join.hurry(cx.now.mono_ms);
                 Ok(Reply::Done)
             }
             Command::SignAnyway => {

@@ -171,7 +171,7 @@ pub fn close(cx: &mut Cx<'_>, proof: ForkProof) -> Result<(), Result<Fault, Rows
     if row.is_none() && !listed {
         return Err(Ok(Fault::new("foreign_log", "a fork proof about a log that no member writes")));
     }
-    if row.as_ref().is_some_and(|row| row.closed.forked) {
+    if row.is_some_and(|row| row.closed.forked) {
         return Ok(());
     }
     // Where the log ends is told when the proof is part of the view, and again whenever evidence moves it.

@@ -95,7 +95,15 @@ impl OwnLog {
         let log = cx.own.node.peer();
         match judge::dry_run(cx.view, cx.charters, log, &leaf).map_err(Err)? {
             Verdict::Valid | Verdict::Kept => {}
-            Verdict::Void(why) => return Err(refused("would_be_void", why)),
+            Verdict::Void(why) => {
+                let forked = state::log(cx.view, &log).map_err(Err)?.is_some_and(|row| row.closed.forked);
+                let text = if forked {
+                    "this member's log is closed: it has forked, two copies of this node signed. A new writer has to be named with the root key".into()
+                } else {
+                    why
+                };
+                return Err(refused("would_be_void", text));
+            }
             Verdict::Waiting => {
                 return Err(refused("not_ready", "the own log is being brought up to date; try again".into()));
             }

@@ -357,6 +357,13 @@ impl Replicate {
         }
     }
 
+    /// Tries at once what waits out a failure: an operator knows that something has changed.
+    pub fn hurry(&mut self, now_ms: u64) {
+        for job in self.jobs.values_mut().filter(|j| j.retry_ms.is_some()) {
+            job.retry_ms = Some(now_ms);
+        }
+    }
+
     /// An artifact is gone: every release that has it is fetched again.
     ///
     /// # Errors

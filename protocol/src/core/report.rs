@@ -121,8 +121,8 @@ impl Core {
         if charter.writer_of(&self.own.member) != Some(self.own.node.peer()) {
             return Ok(Err("another node writes for this member".into()));
         }
-        let others = charter.charter.members.len() - 1;
-        Ok(if self.start.done() { Ok(()) } else { Err(self.start.why(now, self.set.start_wait_ms, others)) })
+        let why = || self.start.why(now, self.set.start_wait_ms, Some(&charter.charter));
+        Ok(if self.start.done() { Ok(()) } else { Err(why()) })
     }
 
     /// Own request to join: how far it is.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::api::{EventKind, Fault, Now};
 use super::{Cx, agree, logs, peers};
+use crate::charter::rules::Charter;
 use crate::ids::{MemberId, PeerId};
 use crate::record::Record;
 use crate::view::rows::{RowsError, Table};
@@ -55,16 +56,24 @@ impl Start {
         &self.answered
     }
 
-    /// Why the node may not sign yet, in words.
-    pub fn why(&self, cx_now: Now, wait_ms: u64, others: usize) -> String {
+    /// Why the node may not sign yet, in words. Of the members in `charter` all others have to answer, or so many as matter once
+    /// `wait_ms` are over.
+    pub fn why(&self, cx_now: Now, wait_ms: u64, charter: Option<&Charter>) -> String {
+        let others = charter.map_or(0, |c| c.members.len().saturating_sub(1));
+        let needed = charter.map_or(0, enough);
         if others == 0 {
             return "recovering: waiting for a moment whether anybody knows of more than this disk".to_owned();
         }
-        let left = wait_ms.saturating_sub(cx_now.mono_ms.saturating_sub(self.since_ms)) / 1_000;
-        format!(
-            "recovering: {} of {others} other members have told what this node signed before; {left} s left to wait for all",
-            self.answered.len()
-        )
+        let told = self.answered.len();
+        let said = format!("recovering: {told} of {others} other members have told what this node signed before");
+        let waited = cx_now.mono_ms.saturating_sub(self.since_ms);
+        if told == others || told >= needed && waited >= wait_ms {
+            return format!("{said}; it is being fetched back from them");
+        }
+        match wait_ms.saturating_sub(waited).div_ceil(1_000) {
+            0 => format!("{said}; it waits until {needed} have"),
+            left => format!("{said}; after {left} s more, {needed} are enough"),
+        }
     }
 
     /// Signs from now on whatever was or was not answered.
@@ -112,10 +121,9 @@ impl Start {
         if self.founded && own == 0 || others.is_subset(&self.answered) {
             return Ok(true);
         }
-        // SPEC: n − k + 1 voting members include one that is honest and has seen all that was decided.
         let voting = charter.charter.voting();
         let voted = self.answered.iter().filter(|m| voting.contains(m)).count();
-        Ok(waited >= cx.set.start_wait_ms && voted > voting.len() - charter.charter.quorum())
+        Ok(waited >= cx.set.start_wait_ms && voted >= enough(&charter.charter))
     }
 
     /// Takes an answer in: what was signed before is made known here again before anything new is signed.
@@ -160,6 +168,11 @@ impl Start {
         }
         Ok(())
     }
+}
+
+/// How many voting members include one that is honest and has seen all that was decided: n − k + 1.
+fn enough(charter: &Charter) -> usize {
+    charter.voting().len() - charter.quorum() + 1
 }
 
 /// An own cosignature that this disk does not know is kept, so that no smaller one is ever made.

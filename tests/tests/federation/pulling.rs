@@ -24,30 +24,35 @@ fn pulling_twice_changes_nothing_and_a_damaged_file_is_replaced() {
 }
 
 /// An HTTPS client: curl, as an IT system's administrator tries it first.
-struct Https<'a> {
+pub(super) struct Https<'a> {
     node: &'a Node,
     token: String,
     scratch: PathBuf,
 }
 
-struct Reply {
-    status: u16,
+pub(super) struct Reply {
+    pub(super) status: u16,
     headers: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl<'a> Https<'a> {
     /// `None`, and said, where curl is missing.
-    fn new(node: &'a Node, scratch: &Path) -> Option<Self> {
+    pub(super) fn new(node: &'a Node, scratch: &Path) -> Option<Self> {
+        Self::with(node, scratch, &["--quiet", "token", "create", "test"])
+    }
+
+    /// The same with the token that this command makes.
+    pub(super) fn with(node: &'a Node, scratch: &Path, create: &[&str]) -> Option<Self> {
         if Command::new("curl").arg("--version").output().is_err() {
             eprintln!("SKIPPED: curl is missing");
             return None;
         }
-        let token = node.command(["--quiet", "token", "create", "test"]).ok().trim().to_owned();
+        let token = node.command(create).ok().trim().to_owned();
         Some(Self { node, token, scratch: scratch.to_path_buf() })
     }
 
-    fn get(&self, path: &str, extra: &[&str]) -> Reply {
+    pub(super) fn get(&self, path: &str, extra: &[&str]) -> Reply {
         let authorization = format!("Authorization: Bearer {}", self.token);
         self.plain(path, &[&["--header", authorization.as_str()], extra].concat())
     }
@@ -82,7 +87,7 @@ impl Reply {
         let line = self.headers.lines().find(|line| of(line)).unwrap_or_else(|| panic!("no {name}: {}", self.headers));
         line.split_once(':').map(|(_, value)| value.trim()).unwrap_or_default()
     }
-    fn json(&self) -> serde_json::Value {
+    pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
     }
 }

@@ -159,6 +159,36 @@ async fn one_task_receives_an_artifact_at_a_time() {
     assert!(matches!(to.store.receive(expect(&data)).await.unwrap(), Receive::Held(100_000)));
 }
 
+/// Who comes second waits for the first, and shares what it got; where the first gives up, the second may begin.
+#[tokio::test]
+async fn the_end_of_a_receive_is_told_to_those_who_wait_for_it() {
+    let data = bytes(11, 100_000);
+    let (from, to) = (Node::holding(&data).await, Node::new());
+    let hash = Blake3::of(&data);
+    to.store.unclaimed(&hash).await;
+    for gives_up in [true, false] {
+        let Receive::Begun(mut first) = to.store.receive(expect(&data)).await.unwrap() else { panic!("held") };
+        let store = to.store.clone();
+        let waiting = tokio::spawn(async move { store.unclaimed(&hash).await });
+        // Another artifact's end wakes it, and it goes on waiting.
+        let Receive::Begun(other) = to.store.receive(expect(b"other")).await.unwrap() else { panic!("held") };
+        drop(other);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(!waiting.is_finished());
+        if gives_up {
+            drop(first);
+        } else {
+            let (here, there) = link();
+            let server = serving(there, &from);
+            fetch(here, &mut first, &FetchLimits::default()).await.unwrap();
+            drop(first);
+            server.await.unwrap().unwrap();
+        }
+        waiting.await.unwrap();
+        assert_eq!(to.store.has(&hash), !gives_up);
+    }
+}
+
 /// An import of what is being received does not disturb it, nor the other way round.
 #[tokio::test]
 async fn import_while_receiving() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::SinkExt as _;
+use verbund_protocol::core::Command;
 use verbund_protocol::core::report::JoinReport;
 use verbund_protocol::documents::{Document as _, Writer};
 use verbund_protocol::identity::fingerprint;
@@ -17,6 +18,7 @@ use verbund_protocol::wire::ticket::Ticket;
 use super::super::instance::{Begin, Instance, folder};
 use super::super::node::{Named, Node, problem, slugify};
 use super::federation::count;
+use super::members::refused;
 use crate::admin::api::*;
 use crate::admin::{Code, Lines, Problem};
 use crate::net::{DialFailure, DialReason};
@@ -51,8 +53,8 @@ pub async fn peer_add(node: &Arc<Node>, request: PeerAddRequest) -> Result<Joini
     if let Some(instance) = node.instance(&ticket.federation).await {
         let report = instance.query(|core, _, _| core.join_progress()).await.map_err(problem)?;
         if !report.refused {
-            // The same ticket again, or another for the same federation: what is under way goes on.
-            return settle(node, &instance, &ticket).await;
+            // The same ticket again, or another for the same federation: what is under way goes on, at once.
+            return again(node, &instance, &ticket, report.lodged).await;
         }
         forget(node, ticket.federation).await?;
     }
@@ -63,6 +65,19 @@ pub async fn peer_add(node: &Arc<Node>, request: PeerAddRequest) -> Result<Joini
         return Err(dial_problem(&error));
     }
     settle(node, &instance, &ticket).await
+}
+
+/// Goes on with a join that was begun before, perhaps by a process that was killed.
+async fn again(node: &Arc<Node>, instance: &Arc<Instance>, ticket: &Ticket, lodged: bool) -> Result<Joining, Problem> {
+    let charter = instance.charter().await.map_err(problem)?;
+    let member = charter.is_some_and(|c| c.charter.member(&node.shared.member.id).is_some());
+    if !lodged && !member {
+        let addresses = ticket.addresses.iter().filter_map(|a| a.parse().ok()).collect();
+        // What was begun stays: the request may have been lodged before.
+        instance.net.dial_once(ticket.peer, addresses).await.map_err(|error| dial_problem(&error))?;
+        instance.command(Command::SyncNow).await.map_err(problem)?.map_err(refused)?;
+    }
+    settle(node, instance, ticket).await
 }
 
 async fn begin(node: &Arc<Node>, ticket: &Ticket, line: &str) -> Result<Arc<Instance>, Problem> {

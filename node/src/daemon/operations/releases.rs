@@ -16,6 +16,7 @@ use verbund_protocol::release::derive::Submission;
 use verbund_protocol::release::metadata::Context;
 use verbund_protocol::release::statement::{Draft, Prepared};
 use verbund_protocol::release::{self, CharterDefaults, Derived, Manifest, Published};
+use verbund_protocol::view::audience;
 use verbund_protocol::view::rows::{Rows, RowsError, Table};
 use verbund_protocol::view::state::{self, CosignedRow, ReleaseRow, key};
 
@@ -158,6 +159,7 @@ pub async fn release_create(node: &Arc<Node>, request: ReleaseRequest) -> Result
     let warnings = words(&completed.derived.warnings);
     let release = completed.reference;
     if let Some(row) = completed.published {
+        restore(node, &named, &row, completed.prepared.manifest).await?;
         return Ok(ReleaseCreated { release, digest: row.id, index: row.index, unchanged: true, warnings, members });
     }
     let pins = present(node, &request.files).await?;
@@ -167,6 +169,18 @@ pub async fn release_create(node: &Arc<Node>, request: ReleaseRequest) -> Result
     let (index, digest) = append(&named, envelope).await?;
     drop((pins, manifest));
     Ok(ReleaseCreated { release, digest, index, unchanged: false, warnings, members })
+}
+
+/// Publishing again is also how files come back that were lost here: the folder's were uploaded, the manifest is made again, and
+/// the release is completed from them at once.
+async fn restore(node: &Arc<Node>, named: &Named, row: &ReleaseRow, manifest: Vec<u8>) -> Result<(), Problem> {
+    let mark = key::missing(&row.log, row.index);
+    let missing = named.instance.read(move |view, _| view.get(Table::Local, &mark)).await.map_err(problem)?;
+    if missing.is_some() {
+        node.shared.blobs.import_bytes(manifest).await.map_err(|e| blob_problem(&e))?;
+        command(named, Command::SyncNow).await?;
+    }
+    Ok(())
 }
 
 /// All files are here, and are what the manifest says; they stay until the release refers to them.
@@ -286,27 +300,36 @@ struct Confirmed {
     held: BTreeSet<Handle>,
     /// Other members.
     others: BTreeSet<Handle>,
+    /// Those of them that may have its files.
+    audience: BTreeSet<Handle>,
     needed: usize,
 }
 
 async fn confirmed(named: &Named, row: &ReleaseRow) -> Result<Confirmed, Problem> {
     let charter = charter(named).await?;
     let (log, index) = (row.log, row.index);
+    let others: BTreeSet<Handle> =
+        charter.charter.members.iter().filter(|m| m.member != row.member).map(|m| m.handle.clone()).collect();
+    let (members, of) = (others.clone(), row.clone());
     let asked = named.instance.query(move |core, view, _| {
-        let promises: Result<Vec<CosignedRow>, _> =
-            state::list(view, Table::Promises, &key::cosigned_of(&log), usize::MAX);
-        (promises, core.holders(&log, index))
+        let promises: Vec<CosignedRow> = state::list(view, Table::Promises, &key::cosigned_of(&log), usize::MAX)?;
+        let mut audience = BTreeSet::new();
+        for member in members {
+            if audience::admits(view, &of, member.as_str())? {
+                audience.insert(member);
+            }
+        }
+        Ok((promises, core.holders(&log, index), audience))
     });
-    let (promises, holders) = asked.await.map_err(problem)?;
-    let promises = promises.map_err(|e| problem(e.into()))?;
+    let (promises, holders, audience) = asked.await.map_err(problem)?.map_err(|e: RowsError| problem(e.into()))?;
     let handle = |peer| charter.member_of(&peer).and_then(|m| charter.charter.member(&m)).map(|m| m.handle.clone());
     let own = charter.charter.member(&row.member).map(|m| m.handle.clone());
-    let others = charter.charter.members.iter().filter(|m| m.member != row.member).map(|m| m.handle.clone()).collect();
     let cosigned = promises.iter().filter(|p| p.size > index).filter_map(|p| handle(p.cosignature.peer));
     Ok(Confirmed {
         cosigned: cosigned.filter(|h| Some(h) != own.as_ref()).collect(),
         held: holders.into_iter().filter_map(handle).collect(),
         others,
+        audience,
         needed: charter.charter.witnesses_needed(),
     })
 }
@@ -384,7 +407,7 @@ fn news(told: &mut (BTreeSet<Handle>, BTreeSet<Handle>, bool), now: &Confirmed) 
         told.1.insert(handle.clone());
         ticks.push(Tick::Held { handle: handle.clone(), at });
     }
-    if told.2 && now.others.is_subset(&now.held) {
+    if told.2 && now.audience.is_subset(&now.held) {
         ticks.push(Tick::Complete { at });
     }
     ticks

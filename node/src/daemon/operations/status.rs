@@ -246,11 +246,16 @@ fn recovering(survey: &Survey) -> Option<Recovering> {
     };
     let others = charter.charter.members.iter().filter(|m| m.member != survey.me.member);
     let (told, waiting): (Vec<_>, Vec<_>) = others.partition(|m| answered.contains(&m.member));
+    let handles = |members: Vec<&verbund_protocol::charter::rules::Member>| {
+        let mut handles: Vec<_> = members.into_iter().map(|m| m.handle.clone()).collect();
+        handles.sort();
+        handles
+    };
     Some(Recovering {
         why: why.trim_start_matches("recovering: ").to_owned(),
         since: survey.moment(*since_ms),
-        answered: told.into_iter().map(|m| m.handle.clone()).collect(),
-        waiting_for: waiting.into_iter().map(|m| m.handle.clone()).collect(),
+        answered: handles(told),
+        waiting_for: handles(waiting),
     })
 }
 

@@ -236,6 +236,64 @@ fn cloned(w: &mut World, node: usize) -> usize {
     w.nodes.len() - 1
 }
 
+/// The sizes at which a node said that a forked log ends, oldest first.
+fn ends_told(w: &World, node: usize) -> Vec<u64> {
+    let size = |e: &crate::core::Event| match e.kind {
+        EventKind::LogForked { size, .. } => Some(size),
+        _ => None,
+    };
+    w.nodes[node].events.iter().filter_map(size).collect()
+}
+
+#[test]
+fn evidence_that_comes_later_raises_the_end_of_a_forked_log_and_is_told_again() {
+    let mut w = World::of(740, 4);
+    let before = w.publish(3, &wish("1.0.0")).unwrap();
+    w.expect(30_000, "held", |w| (0..4).all(|n| w.holds(n, &before)));
+    w.run(20_000);
+    let log = w.nodes[3].peer();
+    let common = w.log(0, log).size();
+    let clone = cloned(&mut w, 3);
+    // One witness after the other sees the left history, neither knows of the other; together they witness it.
+    w.partition(&[3], &[1, 2]);
+    w.partition(&[0], &[1, 2]);
+    w.publish(3, &Wish { content: "left", ..wish("2.0.0") }).unwrap();
+    w.expect(30_000, "first", |w| w.log(0, log).size() > common);
+    w.run(5_000);
+    w.heal();
+    w.partition(&[3], &[0, 2]);
+    w.partition(&[1], &[0, 2]);
+    w.partition(&[0], &[2]);
+    w.expect(30_000, "second", |w| w.log(1, log).size() > common && w.log(3, log).witnessed.unwrap().0 > common);
+    w.crash(3);
+    // The right history reaches the third.
+    w.heal();
+    w.partition(&[clone], &[0, 1]);
+    w.partition(&[0], &[1, 2]);
+    w.partition(&[1], &[2]);
+    w.start(clone);
+    w.command(clone, Command::SignAnyway).unwrap();
+    w.publish(clone, &Wish { content: "right", ..wish("2.0.0") }).unwrap();
+    w.expect(30_000, "third", |w| w.log(2, log).size() > common);
+    w.crash(clone);
+    // Two of them compare: one witness of the left history is not enough.
+    w.heal();
+    w.partition(&[1], &[0, 2]);
+    w.expect(120_000, "the fork is seen", |w| [0, 2].iter().all(|n| w.log(*n, log).closed.forked));
+    w.run(20_000);
+    assert_eq!((ends_told(&w, 0), ends_told(&w, 2)), (vec![common], vec![common]));
+    // The other one's cosignature is.
+    w.heal();
+    w.expect(120_000, "it ends later", |w| (0..3).all(|n| w.log(n, log).end() == Some(common + 1)));
+    w.run(20_000);
+    for node in 0..3 {
+        assert_eq!(ends_told(&w, node).last(), Some(&(common + 1)), "node {node}");
+    }
+    assert_eq!((ends_told(&w, 0).len(), ends_told(&w, 2).len()), (2, 2));
+    w.expect(120_000, "and up to there it is held", |w| (0..3).all(|n| w.log(n, log).size() > common));
+    same_catalogue(&w, &[0, 1, 2]);
+}
+
 #[test]
 fn a_forked_log_is_closed_by_the_proof_at_one_size_everywhere() {
     for seed in 700..704 {
