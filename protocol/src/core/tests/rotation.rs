@@ -7,12 +7,14 @@ use super::world::World;
 use super::world::disk::Disk;
 use super::world::node::Node;
 use super::world::org::{Org, Wish};
-use crate::core::{Command, Input};
+use crate::core::{Command, Input, View as _};
 use crate::documents::{Approval, Change, Document, LogEnd, Standing, Writer};
 use crate::envelope::Envelope;
 use crate::identity::{Identity, Role};
-use crate::ids::{MemberId, Sha256};
+use crate::ids::{MemberId, PeerId, Sha256};
 use crate::keys::SecretKey;
+use crate::view::rows::Table;
+use crate::view::state::{self, EntryRow, key};
 use crate::wire::{self, Gossip};
 
 /// The organisation's next identity: another approver, and these nodes besides.
@@ -205,6 +207,16 @@ fn a_copy_of_a_writer_with_bad_signatures_takes_no_good_ones_place() {
     w.expect(60_000, "it is in", |w| w.settled_members(4));
 }
 
+/// Whether the log, as the first node has it, holds a document.
+fn carries(w: &World, log: PeerId, id: &Sha256) -> bool {
+    let (disk, row) = (&w.nodes[0].disk, w.log(0, log));
+    let leaf = |index: u64| {
+        let entry: Option<EntryRow> = state::get(disk, Table::Entries, &key::numbered(row.number, index)).unwrap();
+        disk.leaf(entry.unwrap().at).unwrap()
+    };
+    (0..row.size()).any(|index| Envelope::parse(&leaf(index)).is_ok_and(|envelope| envelope.id() == *id))
+}
+
 #[test]
 fn a_log_carries_the_identity_that_a_charter_pins() {
     let mut w = World::of(96, 3);
@@ -229,6 +241,7 @@ fn a_log_carries_the_identity_that_a_charter_pins() {
     let log = w.nodes[2].peer();
     w.expect(120_000, "pinned, and in its log", |w| (0..3).all(|n| w.log(n, log).charter == 4));
     assert!((0..3).all(|n| w.log(n, log).identity == Some(identity.id())), "{}", w.describe());
+    assert!(carries(&w, log, &identity.id()), "the log says so itself");
     let wish = Wish { slug: "hund", version: "2.0.0", ..Wish::default() };
     assert_eq!(w.publish(2, &wish).unwrap_err().code, "would_be_void", "the old publisher key is nobody's");
     let made = org.release_by(&fresh(74), MemberId(org.member.0), w.federation, &wish);
