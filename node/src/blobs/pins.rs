@@ -65,5 +65,6 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.pin.store.state().receiving.remove(&self.pin.hash);
+        self.pin.store.0.released.notify_waiters();
     }
 }

@@ -159,6 +159,48 @@ async fn one_task_receives_an_artifact_at_a_time() {
     assert!(matches!(to.store.receive(expect(&data)).await.unwrap(), Receive::Held(100_000)));
 }
 
+/// Two federations of one node want the same artifact: the second waits for the first, and gets what that one has received.
+#[tokio::test]
+async fn whoever_waits_for_another_fetch_gets_what_it_leaves() {
+    let data = bytes(16, 2_000_000);
+    let (from, to) = (Node::holding(&data).await, Node::new());
+    let want = expect(&data);
+    let waiter = |store: BlobStore| async move {
+        let mut waited = 0;
+        loop {
+            match store.receive(want).await {
+                Err(StoreError::InProgress(hash)) => store.released(&hash).await,
+                other => return (other.unwrap(), waited),
+            }
+            waited += 1;
+        }
+    };
+    // The first is dropped half way: the second takes over what is here.
+    let Receive::Begun(mut first) = to.store.receive(want).await.unwrap() else { panic!("held") };
+    let second = tokio::spawn(waiter(to.store.clone()));
+    let (here, there) = link();
+    let (reached, at) = tokio::sync::oneshot::channel();
+    let server = tokio::spawn(stall_after(1_500_000, response(&from, &want).await, there, reached));
+    let limits = FetchLimits::default();
+    tokio::select! {
+        result = fetch(here, &mut first, &limits) => panic!("{result:?}"),
+        _ = at => {}
+    }
+    assert!(!second.is_finished(), "one at a time");
+    server.abort();
+    drop(first);
+    let (Receive::Begun(mut second), waited) = second.await.unwrap() else { panic!("held") };
+    assert!(waited > 0 && second.counters().snapshot().resumed > 1_000_000);
+    // It completes it: whoever waits then finds it held.
+    let third = tokio::spawn(waiter(to.store.clone()));
+    let (here, there) = link();
+    let server = serving(there, &from);
+    fetch(here, &mut second, &FetchLimits::default()).await.unwrap();
+    server.await.unwrap().unwrap();
+    drop(second);
+    assert!(matches!(third.await.unwrap().0, Receive::Held(2_000_000)));
+}
+
 /// An import of what is being received does not disturb it, nor the other way round.
 #[tokio::test]
 async fn import_while_receiving() {
