@@ -3,6 +3,7 @@
 //! Owns the translation between the artifact store and the core's words. Whose fault a failure is, the transfer says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
@@ -16,6 +17,7 @@ use verbund_protocol::view::rows::{Rows, RowsError, Table};
 use verbund_protocol::view::state::{self, Audience, ReleaseRow, key};
 
 use super::driver::Mail;
+use super::errands;
 use super::traffic::Traffic;
 use super::view::StoreView;
 use crate::blobs::transfer::{Decision, FetchError, FetchLimits, ServeLimits, Severity, fetch, serve};
@@ -24,6 +26,8 @@ use crate::net::{BlobStreams, NetHandle};
 
 /// Artifact streams served at a time in one federation; the store bounds them over all.
 const STREAMS_MAX: usize = 256;
+/// Opening a stream over a connection that is there. The transport gives up earlier; this is for one that does not.
+const OPEN_MAX: Duration = Duration::from_secs(30);
 
 /// Fetches artifacts into the node's store.
 pub struct Fetcher {
@@ -40,16 +44,20 @@ impl Fetcher {
 
     /// Carries out one order and reports to the loop.
     pub fn fetch(self: Arc<Self>, order: FetchOrder, net: NetHandle, letters: mpsc::Sender<Mail>) {
+        let tag = order.tag;
         let span = info_span!("fetch", peer = %order.from, artifact = %order.hash);
-        let task = async move {
-            let tag = order.tag;
+        let work = async move {
             let result = self.one(&order, &net).await;
             if let Err(error) = &result {
                 debug!(error = error.text(), "not fetched");
             }
-            let _ = letters.send(Mail::Input(Input::Fetched { tag, result })).await;
+            result
         };
-        tokio::spawn(task.instrument(span));
+        // No limit to the whole: a transfer that makes progress may take hours, and one that makes none ends by itself.
+        errands::run(letters, Duration::MAX, work.instrument(span), move |end| {
+            let result = end.unwrap_or_else(|lost| Err(CoreError::Local(lost.to_string())));
+            Input::Fetched { tag, result }
+        });
     }
 
     async fn one(&self, order: &FetchOrder, net: &NetHandle) -> Result<(), CoreError> {
@@ -57,15 +65,19 @@ impl Fetcher {
         if order.from == self.me {
             return self.held(order).await;
         }
-        let mut receiving = match self.blobs.receive(expect).await {
-            Ok(Receive::Held(_)) => return self.held(order).await,
-            Ok(Receive::Begun(receiving)) => receiving,
-            // Another federation's fetch of the same artifact, or an earlier one that is being dropped.
-            Err(StoreError::InProgress(_)) => return Err(CoreError::Connection("it is being received already".into())),
-            Err(e) => return Err(own_fault(&e)),
+        let mut receiving = loop {
+            match self.blobs.receive(expect).await {
+                Ok(Receive::Held(_)) => return self.held(order).await,
+                Ok(Receive::Begun(receiving)) => break receiving,
+                // Another federation's fetch of the same artifact, or an earlier one that is being dropped: what it leaves is shared.
+                Err(StoreError::InProgress(hash)) => self.blobs.released(&hash).await,
+                Err(e) => return Err(own_fault(&e)),
+            }
         };
         self.traffic.begun(order.hash, receiving.counters());
-        let stream = net.open_blob(order.from).await.map_err(|e| CoreError::Connection(e.to_string()))?;
+        let stream = tokio::time::timeout(OPEN_MAX, net.open_blob(order.from)).await;
+        let stream = stream.map_err(|_| CoreError::Connection("no stream could be opened in time".into()))?;
+        let stream = stream.map_err(|e| CoreError::Connection(e.to_string()))?;
         match fetch(self.traffic.count(order.from, stream.compat()), &mut receiving, &FetchLimits::default()).await {
             Ok(_) => {
                 self.traffic.done(&order.hash);
@@ -102,15 +114,16 @@ impl Fetcher {
 
     /// Reads a held manifest and tells the loop which files it names.
     pub fn manifest(self: Arc<Self>, tag: u64, hash: Blake3, letters: mpsc::Sender<Mail>) {
-        tokio::spawn(async move {
-            let files = self.files(&hash).await;
-            let _ = letters.send(Mail::Input(Input::Manifest { tag, files })).await;
+        let work = async move { self.files(&hash).await };
+        errands::run(letters, Duration::MAX, work, move |end| Input::Manifest {
+            tag,
+            files: end.unwrap_or_else(|lost| Err(CoreError::Local(lost.to_string()))),
         });
     }
 
-    async fn files(&self, hash: &Blake3) -> Result<Vec<(Blake3, Sha256, u64)>, String> {
-        let bytes = self.blobs.read(hash, MANIFEST_MAX_BYTES).await.map_err(|e| e.to_string())?;
-        let manifest = Manifest::parse(&bytes).map_err(|e| e.to_string())?;
+    async fn files(&self, hash: &Blake3) -> Result<Vec<(Blake3, Sha256, u64)>, CoreError> {
+        let bytes = self.blobs.read(hash, MANIFEST_MAX_BYTES).await.map_err(|e| CoreError::Local(e.to_string()))?;
+        let manifest = Manifest::parse(&bytes).map_err(|e| CoreError::Refused(e.to_string()))?;
         Ok(manifest.files().iter().map(|f| (f.blake3, f.sha256, f.size)).collect())
     }
 }
