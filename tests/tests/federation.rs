@@ -11,6 +11,8 @@
 mod convergence;
 #[path = "federation/damage.rs"]
 mod damage;
+#[path = "federation/disk.rs"]
+mod disk;
 #[path = "federation/joining.rs"]
 mod joining;
 #[path = "federation/publishing.rs"]
