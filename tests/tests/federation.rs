@@ -13,6 +13,8 @@ mod convergence;
 mod copies;
 #[path = "federation/damage.rs"]
 mod damage;
+#[path = "federation/disk.rs"]
+mod disk;
 #[path = "federation/folders.rs"]
 mod folders;
 #[path = "federation/joining.rs"]

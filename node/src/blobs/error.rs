@@ -30,6 +30,9 @@ pub enum StoreError {
         /// The system's answer.
         source: io::Error,
     },
+    /// A sync failed earlier: nothing is taken in any more.
+    #[error("a sync failed earlier, nothing is taken in any more: {0}")]
+    Failed(String),
     /// Intake is stopped so that the journal keeps room; resumes by itself when space is free.
     #[error("{available} bytes free on disk, {needed} needed above the floor of {floor}")]
     DiskFloor {
@@ -88,7 +91,7 @@ impl StoreError {
 
     /// Whether the node must stop because a sync failed.
     pub const fn must_stop(&self) -> bool {
-        matches!(self, Self::Sync { .. })
+        matches!(self, Self::Sync { .. } | Self::Failed(_))
     }
 }
 

@@ -70,7 +70,10 @@ impl BlobStore {
     fn rebuild(&self, held: &Held, offset: u64) -> Result<File, ReadError> {
         let tmp = self.0.layout.tmp();
         let result = self.rebuild_into(held, offset, &tmp);
-        if result.is_err() {
+        if let Err(error) = &result {
+            if let ReadError::Store(error) = error {
+                self.note(error);
+            }
             layout::remove(&tmp)?;
         }
         result
@@ -124,7 +127,10 @@ impl BlobStore {
             }
             // Another reader was faster, or a good copy has taken the name since.
             Ok(None) => {}
-            Err(error) => tracing::error!(hash = %held.hash, offset, %error, "artifact is corrupt but cannot be moved"),
+            Err(error) => {
+                tracing::error!(hash = %held.hash, offset, %error, "artifact is corrupt but cannot be moved");
+                self.note(&error);
+            }
         }
         ReadError::Corrupt { hash: held.hash, offset }
     }

@@ -90,6 +90,7 @@ struct Importer {
 
 impl Importer {
     fn new(store: BlobStore, max: u64) -> Result<Self, StoreError> {
+        store.check_failed()?;
         store.check_floor(0)?;
         let mut data = TmpFile::new(store.0.layout.tmp());
         let path = data.path.clone();
@@ -166,7 +167,8 @@ impl BlobStore {
                 break;
             }
         }
-        work.await.unwrap_or(Err(StoreError::Stopped))
+        let imported = work.await.unwrap_or(Err(StoreError::Stopped));
+        imported.inspect_err(|error| self.note(error))
     }
 
     /// Imports bytes that are in memory.

@@ -200,5 +200,7 @@ pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::sync(dir))
+    // A directory that cannot be opened (no descriptors are left) is a failure, but not one of the disk.
+    let open = File::open(dir).map_err(StoreError::io("open", dir))?;
+    open.sync_all().map_err(StoreError::sync(dir))
 }

@@ -33,7 +33,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, watch};
 use verbund_protocol::ids::{Blake3, Sha256};
 use verbund_protocol::limits;
 
@@ -142,8 +142,10 @@ struct Shared {
     state: Mutex<State>,
     totals: Arc<Counters>,
     serving: Arc<Semaphore>,
-    /// Told whenever a task ends receiving an artifact, whichever it was.
-    freed: tokio::sync::Notify,
+    /// Told whenever a task lets go of an artifact that it received.
+    released: Notify,
+    /// Why nothing is taken in any more, once a sync has failed.
+    failed: watch::Sender<Option<String>>,
 }
 
 /// The artifacts of this node. Clones share one store.
@@ -168,7 +170,39 @@ impl BlobStore {
         let serving = Arc::new(Semaphore::new(options.max_serving.min(Semaphore::MAX_PERMITS)));
         let state = Mutex::new(State { index, ..State::default() });
         let totals = Arc::new(Counters::default());
-        Ok(Self(Arc::new(Shared { layout, options, state, totals, serving, freed: tokio::sync::Notify::new() })))
+        let failed = watch::Sender::new(None);
+        Ok(Self(Arc::new(Shared { layout, options, state, totals, serving, released: Notify::new(), failed })))
+    }
+
+    /// Waits until a sync has failed, and says why: what was written before may be lost although it still reads back, so the node
+    /// has to stop. Nothing is taken in from then on.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.0.failed.subscribe();
+        let found = failed.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
+        match found {
+            Ok(reason) => reason,
+            // The sender lives as long as this store does.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Remembers an error after which nothing may be taken in any more.
+    fn note(&self, error: &StoreError) {
+        if error.must_stop() {
+            self.0.failed.send_if_modified(|failed| {
+                let first = failed.is_none();
+                failed.get_or_insert_with(|| error.to_string());
+                first
+            });
+        }
+    }
+
+    /// Refuses intake after a failed sync.
+    fn check_failed(&self) -> Result<(), StoreError> {
+        match self.0.failed.borrow().as_ref() {
+            Some(reason) => Err(StoreError::Failed(reason.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Whether the whole artifact is here.

@@ -65,22 +65,6 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.pin.store.state().receiving.remove(&self.pin.hash);
-        self.pin.store.0.freed.notify_waiters();
-    }
-}
-
-impl BlobStore {
-    /// Returns once no task receives this artifact: it is here then, or may be received by whoever asks first. Cancel safe.
-    pub async fn unclaimed(&self, hash: &Blake3) {
-        loop {
-            let freed = self.0.freed.notified();
-            tokio::pin!(freed);
-            // Listening begins before the look, so that an end in between is not missed.
-            freed.as_mut().enable();
-            if !self.state().receiving.contains(hash) {
-                return;
-            }
-            freed.await;
-        }
+        self.pin.store.0.released.notify_waiters();
     }
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use verbund_protocol::ids::Blake3;
+
 use super::error::StoreError;
 use super::partial::Partial;
 use super::pins::Claim;
@@ -119,6 +121,21 @@ impl Receiving {
 }
 
 impl BlobStore {
+    /// Waits until no task receives the artifact, after [`StoreError::InProgress`]: then it is here, or what is here of it can be
+    /// completed. Ends at the latest when the other task's transfer does.
+    pub async fn released(&self, hash: &Blake3) {
+        loop {
+            let released = self.0.released.notified();
+            tokio::pin!(released);
+            // Registered before the look, or an end in between would be missed.
+            released.as_mut().enable();
+            if !self.state().receiving.contains(hash) {
+                return;
+            }
+            released.await;
+        }
+    }
+
     /// Prepares to receive an artifact: pins it and verifies what is here of it already, which takes as long as reading that.
     ///
     /// # Errors
@@ -128,6 +145,7 @@ impl BlobStore {
         if let Some(size) = self.size(&expect.hash) {
             return Ok(Receive::Held(size));
         }
+        self.check_failed()?;
         let max = self.max_artifact_bytes().min(super::tree::SIZE_MAX);
         if expect.size > max {
             return Err(StoreError::TooLarge { at_least: expect.size, max });

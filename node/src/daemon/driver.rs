@@ -12,17 +12,20 @@ use tracing::{debug, error, info, warn};
 use verbund_protocol::core::{Command, Core, Effect, Input, Now, Problem, Reply, View, serve};
 use verbund_protocol::ids::{FederationId, PeerId};
 use verbund_protocol::limits::FRAME_MAX_BYTES;
+use verbund_protocol::record::{Batch, Record};
 use verbund_protocol::view::charters::Charters;
 use verbund_protocol::view::rows::RowsError;
 use verbund_protocol::wire::sync::Request as SyncRequest;
 use verbund_protocol::{wire, wire::sync::Response};
 
 use super::clock::now;
+use super::errands::{self, Lost};
 use super::events::Events;
 use super::fetch::Fetcher;
+use super::intake::Intake;
 use super::view::StoreView;
 use crate::net::{GossipId, HostPort, NetEvent, NetHandle, Protocol, Responder, Verdict};
-use crate::store::{Seq, Store, Weight};
+use crate::store::{Seq, Store, StoreError, Weight};
 
 /// Letters that may wait for the loop: more make senders wait.
 pub const MAILBOX: usize = 1_024;
@@ -32,6 +35,12 @@ const EFFECTS_MAX: usize = 65_536;
 const SERVING_ENTRIES: usize = 4;
 /// Gossip messages that wait for a verdict.
 const GOSSIP_IDS_MAX: usize = 4_096;
+/// Requests that wait for their answer: more than the network has in work at a time.
+const RESPONDERS_MAX: usize = 1_024;
+/// A request to a peer. The transport gives up after 30 s; this is for a transport that does not.
+const ASK_MAX: Duration = Duration::from_secs(60);
+/// A request to a node that has to be dialled first: two requests and a dial of all its addresses.
+const ASK_JOIN_MAX: Duration = Duration::from_secs(150);
 
 /// What is asked of the core while it rests: read only.
 pub type Query = Box<dyn FnOnce(&Core, &dyn View, Now) + Send>;
@@ -44,6 +53,15 @@ pub enum Mail {
     Command(Command, oneshot::Sender<Result<Reply, Problem>>),
     /// A question about the core's state.
     Query(Query),
+    /// Records that repair the journal; whoever sent them waits for the number to become durable.
+    Repair {
+        /// The records.
+        records: Vec<Record>,
+        /// Begin a segment that repeats all local records first.
+        repeat: bool,
+        /// Gets the number of the last frame appended.
+        done: oneshot::Sender<Seq>,
+    },
 }
 
 /// Why a loop ended that was not told to.
@@ -55,6 +73,30 @@ pub enum DriverError {
     /// The journal cannot be written.
     #[error("the journal has failed: {0}; nothing is acknowledged any more. Check the disk, then start the node again")]
     Store(String),
+    /// The network's task has ended although nobody asked it to.
+    #[error("the network has ended unexpectedly; the log says why. Start the node again")]
+    Net,
+    /// A fault of this program.
+    #[error(
+        "the loop of the federation has ended unexpectedly: {0}. Start the node again, and report this with the log"
+    )]
+    Panicked(String),
+}
+
+impl DriverError {
+    /// What the store's failure means: a view is built again at the next start, a journal needs somebody to look at the disk.
+    fn of_store(reason: String) -> Self {
+        if reason.starts_with("view") || reason.starts_with("the view") {
+            Self::Rows(RowsError(reason))
+        } else {
+            Self::Store(reason)
+        }
+    }
+
+    /// Whether starting again would only repeat it, on a disk that lost what it was given.
+    pub const fn is_disk(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
 }
 
 /// One loop.
@@ -85,6 +127,7 @@ struct Pending {
     appended: Seq,
     serving: Arc<Semaphore>,
     recovering: bool,
+    intake: Intake,
 }
 
 impl Driver {
@@ -103,30 +146,44 @@ impl Driver {
             appended: *committed.borrow(),
             serving: Arc::new(Semaphore::new(SERVING_ENTRIES)),
             recovering: true,
+            intake: self.intake(),
         };
         let stop = self.stop.clone();
         self.step(&mut pending, Input::Applied)?;
+        let mut ticked = false;
         loop {
             self.release(&mut pending, *committed.borrow());
             let due = self.core.next_due_ms(now().mono_ms).saturating_sub(now().mono_ms);
+            // Letters and messages that never end must not keep time from passing, nor time them from being taken.
+            ticked = due == 0 && !ticked;
+            if ticked {
+                self.step(&mut pending, Input::Tick)?;
+                continue;
+            }
             let full = pending.effects.len() >= EFFECTS_MAX;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 changed = committed.changed() => {
                     if changed.is_err() {
-                        return Err(DriverError::Store(self.store.failure().unwrap_or_default()));
+                        return Err(DriverError::of_store(self.store.failure().unwrap_or_default()));
                     }
                 }
                 Some(letter) = self.mailbox.recv(), if !full => self.letter(&mut pending, letter)?,
                 event = self.net_events.recv(), if !full => match event {
                     Some(event) => self.net_event(&mut pending, event)?,
-                    None => break,
+                    None if stop.is_cancelled() => break,
+                    None => return Err(DriverError::Net),
                 },
                 () = tokio::time::sleep(Duration::from_millis(due)) => self.step(&mut pending, Input::Tick)?,
             }
         }
         self.finish(pending, committed).await
+    }
+
+    fn intake(&self) -> Intake {
+        let store = self.store.clone();
+        Intake::new(self.federation, self.net.local_peer(), Box::new(move || store.accepts_intake()))
     }
 
     /// What was decided before the stop still happens, as far as it is durable in time.
@@ -142,8 +199,16 @@ impl Driver {
 
     fn letter(&mut self, pending: &mut Pending, letter: Mail) -> Result<(), DriverError> {
         match letter {
+            Mail::Input(Input::Answer { tag, result: Ok(bytes) }) if !pending.intake.answer(&bytes) => {
+                self.step(pending, Input::Answer { tag, result: Err("the disk is nearly full".to_owned()) })
+            }
             Mail::Input(input) => self.step(pending, input),
             Mail::Command(command, reply) => {
+                if let Err(problem) = pending.intake.command(&command) {
+                    // Whoever asked may be gone.
+                    let _ = reply.send(Err(problem));
+                    return Ok(());
+                }
                 let id = pending.id();
                 pending.replies.insert(id, reply);
                 self.step(pending, Input::Command { id, command })
@@ -151,6 +216,16 @@ impl Driver {
             Mail::Query(query) => {
                 query(&self.core, &*self.view, now());
                 Ok(())
+            }
+            Mail::Repair { records, repeat, done } => {
+                if repeat {
+                    pending.appended = self.store.repeat().map_err(failed)?;
+                }
+                let frame = Batch { records }.encode().map_err(|e| RowsError(format!("batch: {e}")))?;
+                pending.appended = self.store.append(Weight::Essential, frame).map_err(failed)?;
+                // Whoever asked may be gone.
+                let _ = done.send(pending.appended);
+                self.step(pending, Input::Applied)
             }
         }
     }
@@ -169,8 +244,7 @@ impl Driver {
             };
             if !step.batch.is_empty() {
                 let frame = step.batch.encode().map_err(|e| RowsError(format!("batch: {e}")))?;
-                pending.appended =
-                    self.store.append(Weight::Essential, frame).map_err(|e| DriverError::Store(e.to_string()))?;
+                pending.appended = self.store.append(Weight::Essential, frame).map_err(failed)?;
                 next = Some(Input::Applied);
             }
             pending.effects.extend(step.effects.into_iter().map(|effect| (pending.appended, effect)));
@@ -230,27 +304,25 @@ impl Driver {
     }
 
     fn ask(&self, tag: u64, peer: PeerId, bytes: Vec<u8>) {
-        let (net, letters) = (self.net.clone(), self.letters.clone());
-        tokio::spawn(async move {
-            let result = net.request(peer, Protocol::Sync, bytes).await.map_err(|e| e.to_string());
-            let _ = letters.send(Mail::Input(Input::Answer { tag, result })).await;
-        });
+        let net = self.net.clone();
+        let work = async move { net.request(peer, Protocol::Sync, bytes).await.map_err(|e| e.to_string()) };
+        errands::run(self.letters.clone(), ASK_MAX, work, move |end| Input::Answer { tag, result: flat(end) });
     }
 
     fn ask_join(&self, peer: PeerId, addresses: Vec<String>, bytes: Vec<u8>) {
-        let (net, letters) = (self.net.clone(), self.letters.clone());
-        tokio::spawn(async move {
+        let net = self.net.clone();
+        let work = async move {
             let addresses = addresses.iter().filter_map(|a| a.parse().ok()).collect();
-            let result = match net.request(peer, Protocol::Join, bytes.clone()).await {
+            match net.request(peer, Protocol::Join, bytes.clone()).await {
                 Ok(answer) => Ok(answer),
                 // Not connected, or no longer: dial, and ask again.
                 Err(_) => match net.dial_once(peer, addresses).await {
                     Ok(_) => net.request(peer, Protocol::Join, bytes).await.map_err(|e| e.to_string()),
                     Err(e) => Err(e.to_string()),
                 },
-            };
-            let _ = letters.send(Mail::Input(Input::JoinAnswer { result })).await;
-        });
+            }
+        };
+        errands::run(self.letters.clone(), ASK_JOIN_MAX, work, |end| Input::JoinAnswer { result: flat(end) });
     }
 
     fn gate(&self, gate: BTreeMap<PeerId, Vec<String>>) {
@@ -288,6 +360,10 @@ impl Driver {
             }
             NetEvent::DialFailed { peer, error, next_try_ms } => {
                 debug!(%peer, error = %error, next_try_ms, "dial failed");
+                Ok(())
+            }
+            NetEvent::Gossip { id, bytes, .. } if !pending.intake.gossip(&bytes) => {
+                self.net.report(id, Verdict::Ignore);
                 Ok(())
             }
             NetEvent::Gossip { id, from, bytes } => {
@@ -329,7 +405,15 @@ impl Driver {
         respond: Responder,
     ) -> Result<(), DriverError> {
         let id = pending.id();
+        while pending.responders.len() >= RESPONDERS_MAX {
+            // Dropping the way back tells the peer that there is no answer.
+            pending.responders.pop_first();
+        }
         if protocol == Protocol::Join {
+            if let Some(refusal) = pending.intake.join() {
+                let _ = respond.send(refusal);
+                return Ok(());
+            }
             pending.responders.insert(id, respond);
             return self.step(pending, Input::JoinRequest { id, from, bytes });
         }
@@ -368,6 +452,21 @@ impl Driver {
             drop(permit);
         });
     }
+}
+
+/// An append that was refused is the store's failure, whatever it calls it.
+fn failed(error: StoreError) -> DriverError {
+    match error {
+        StoreError::Failed(reason) => DriverError::of_store(reason),
+        StoreError::View(reason) => DriverError::Rows(RowsError(reason)),
+        StoreError::Fold(e) => DriverError::Rows(RowsError(e.to_string())),
+        other => DriverError::Store(other.to_string()),
+    }
+}
+
+/// An errand's own result, or in words why there is none.
+fn flat<T>(end: Result<Result<T, String>, Lost>) -> Result<T, String> {
+    end.unwrap_or_else(|lost| Err(lost.to_string()))
 }
 
 impl Pending {

@@ -18,6 +18,7 @@ use verbund_protocol::view::rows::{Rows, RowsError, Table};
 use verbund_protocol::view::state::{self, ReleaseRow, key};
 
 use super::driver::Mail;
+use super::errands;
 use super::traffic::Traffic;
 use super::view::StoreView;
 use crate::blobs::transfer::{Decision, FetchError, FetchLimits, ServeLimits, Severity, fetch, serve};
@@ -28,6 +29,8 @@ use crate::net::{BlobStreams, NetHandle};
 const STREAMS_MAX: usize = 256;
 /// How long one fetch waits for another of the same artifact.
 const SHARE_MAX: Duration = Duration::from_secs(60);
+/// Opening a stream over a connection that is there. The transport gives up earlier; this is for one that does not.
+const OPEN_MAX: Duration = Duration::from_secs(30);
 
 /// Fetches artifacts into the node's store.
 pub struct Fetcher {
@@ -44,16 +47,20 @@ impl Fetcher {
 
     /// Carries out one order and reports to the loop.
     pub fn fetch(self: Arc<Self>, order: FetchOrder, net: NetHandle, letters: mpsc::Sender<Mail>) {
+        let tag = order.tag;
         let span = info_span!("fetch", peer = %order.from, artifact = %order.hash);
-        let task = async move {
-            let tag = order.tag;
+        let work = async move {
             let result = self.one(&order, &net).await;
             if let Err(error) = &result {
                 debug!(error = error.text(), "not fetched");
             }
-            let _ = letters.send(Mail::Input(Input::Fetched { tag, result })).await;
+            result
         };
-        tokio::spawn(task.instrument(span));
+        // No limit to the whole: a transfer that makes progress may take hours, and one that makes none ends by itself.
+        errands::run(letters, Duration::MAX, work.instrument(span), move |end| {
+            let result = end.unwrap_or_else(|lost| Err(CoreError::Local(lost.to_string())));
+            Input::Fetched { tag, result }
+        });
     }
 
     async fn one(&self, order: &FetchOrder, net: &NetHandle) -> Result<(), CoreError> {
@@ -70,7 +77,7 @@ impl Fetcher {
                 // one begins. Bounded, so that a slow peer of one federation does not hold up another for long.
                 Err(StoreError::InProgress(hash)) => {
                     let left = SHARE_MAX.saturating_sub(waiting.elapsed());
-                    if tokio::time::timeout(left, self.blobs.unclaimed(&hash)).await.is_err() {
+                    if tokio::time::timeout(left, self.blobs.released(&hash)).await.is_err() {
                         let text = "it is still being received for another release or federation";
                         return Err(CoreError::Connection(text.into()));
                     }
@@ -79,7 +86,9 @@ impl Fetcher {
             }
         };
         self.traffic.begun(order.hash, receiving.counters());
-        let stream = net.open_blob(order.from).await.map_err(|e| CoreError::Connection(e.to_string()))?;
+        let stream = tokio::time::timeout(OPEN_MAX, net.open_blob(order.from)).await;
+        let stream = stream.map_err(|_| CoreError::Connection("no stream could be opened in time".into()))?;
+        let stream = stream.map_err(|e| CoreError::Connection(e.to_string()))?;
         match fetch(self.traffic.count(order.from, stream.compat()), &mut receiving, &FetchLimits::default()).await {
             Ok(_) => {
                 self.traffic.done(&order.hash);
@@ -120,15 +129,16 @@ impl Fetcher {
 
     /// Reads a held manifest and tells the loop which files it names.
     pub fn manifest(self: Arc<Self>, tag: u64, hash: Blake3, letters: mpsc::Sender<Mail>) {
-        tokio::spawn(async move {
-            let files = self.files(&hash).await;
-            let _ = letters.send(Mail::Input(Input::Manifest { tag, files })).await;
+        let work = async move { self.files(&hash).await };
+        errands::run(letters, Duration::MAX, work, move |end| Input::Manifest {
+            tag,
+            files: end.unwrap_or_else(|lost| Err(CoreError::Local(lost.to_string()))),
         });
     }
 
-    async fn files(&self, hash: &Blake3) -> Result<Vec<(Blake3, Sha256, u64)>, String> {
-        let bytes = self.blobs.read(hash, MANIFEST_MAX_BYTES).await.map_err(|e| e.to_string())?;
-        let manifest = Manifest::parse(&bytes).map_err(|e| e.to_string())?;
+    async fn files(&self, hash: &Blake3) -> Result<Vec<(Blake3, Sha256, u64)>, CoreError> {
+        let bytes = self.blobs.read(hash, MANIFEST_MAX_BYTES).await.map_err(|e| CoreError::Local(e.to_string()))?;
+        let manifest = Manifest::parse(&bytes).map_err(|e| CoreError::Refused(e.to_string()))?;
         Ok(manifest.files().iter().map(|f| (f.blake3, f.sha256, f.size)).collect())
     }
 }

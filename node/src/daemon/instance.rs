@@ -3,6 +3,7 @@
 //! Owns opening and ending. Instances share artifacts, HTTPS, admin socket and events, and nothing else.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,9 +22,10 @@ use super::clock::now;
 use super::driver::{Driver, DriverError, MAILBOX, Mail};
 use super::events::Events;
 use super::fetch::{Fetcher, serve_streams};
-use super::scrub;
+use super::mend::{self, Mending};
 use super::traffic::Traffic;
 use super::view::{ProtocolFold, StoreView};
+use super::{roots, scrub};
 use crate::blobs::BlobStore;
 use crate::config::Config;
 use crate::net::{self, HostPort, NetHandle};
@@ -104,6 +106,8 @@ pub struct Instance {
     pub announce: Vec<String>,
     /// Artifact bytes that moved.
     pub traffic: Arc<Traffic>,
+    /// How far a damaged journal is mended.
+    pub mending: Mending,
     letters: mpsc::Sender<Mail>,
     events: Events,
     stop: CancellationToken,
@@ -136,7 +140,7 @@ impl Instance {
         options.segment_bytes = config.store.segment_size.0;
         options.cache_bytes = config.store.cache.0;
         options.floor_bytes = config.limits.disk_floor.0 / 4;
-        let (store, report) = Store::open(&dir, Arc::new(ProtocolFold::default()), options)?;
+        let (store, report) = open(&dir, &options)?;
         if matches!(begin, Begin::Open) && unbegun(&report) {
             store.close()?;
             return Err(InstanceError::Unbegun);
@@ -190,12 +194,14 @@ impl Instance {
             addresses,
             announce,
             traffic,
+            mending: Mending::default(),
             letters,
             events,
             stop,
             ended,
         });
         tokio::spawn(scrub::at_start(instance.clone(), shared.blobs.clone()));
+        tokio::spawn(mend::run(instance.clone()));
         Ok(instance)
     }
 
@@ -292,6 +298,25 @@ impl Instance {
         self.letters.send(Mail::Input(input)).await.map_err(|_| InstanceError::Ended)
     }
 
+    /// Has the loop append records that are no decision of the core: repairs. Durable when it returns. With `repeat` it first begins
+    /// a segment that repeats all local records.
+    ///
+    /// # Errors
+    /// [`InstanceError::Ended`].
+    pub async fn append(&self, records: Vec<Record>, repeat: bool) -> Result<(), InstanceError> {
+        let (done, appended) = oneshot::channel();
+        self.letters.send(Mail::Repair { records, repeat, done }).await.map_err(|_| InstanceError::Ended)?;
+        let seq = appended.await.map_err(|_| InstanceError::Ended)?;
+        self.store.durable(seq).await.map_err(InstanceError::Store)
+    }
+
+    /// Tells that entries which stood in damaged frames are here again.
+    pub fn announce_mended(&self, text: String, mended: u64, missing: u64) {
+        let details = [("mended", mended), ("missing", missing)];
+        let details = details.into_iter().map(|(name, n)| (name.to_owned(), serde_json::json!(n))).collect();
+        self.events.tell("journal_mended", crate::admin::api::Severity::Info, text, details);
+    }
+
     /// Ends when the federation is to end.
     pub const fn stop(&self) -> &CancellationToken {
         &self.stop
@@ -307,6 +332,25 @@ impl Instance {
 fn unbegun(report: &OpenReport) -> bool {
     let torn = report.cut_tail.as_ref().map_or(0, |cut| if cut.zeros { 0 } else { cut.bytes });
     report.frames == 0 && report.damages == 0 && torn <= FIRST_BYTES_MAX
+}
+
+/// Opens a store whose hashes are those of its logs: a view of which they are not is built again.
+fn open(dir: &Path, options: &store::Options) -> Result<(Store, OpenReport), InstanceError> {
+    let once = || Store::open(dir, Arc::new(ProtocolFold::default()), options.clone());
+    let (store, report) = once()?;
+    let wrong = match roots::contradiction(&store.reader()) {
+        Ok(None) => return Ok((store, report)),
+        Ok(Some(wrong)) => wrong,
+        Err(unreadable) => unreadable.0,
+    };
+    store.distrust_view(&wrong);
+    store.close()?;
+    drop(store);
+    let (store, report) = once()?;
+    match roots::contradiction(&store.reader())? {
+        None => Ok((store, report)),
+        Some(wrong) => Err(InstanceError::Record(format!("{wrong}, also in a view that was built anew; report this"))),
+    }
 }
 
 /// The first records of an instance that is new here.
@@ -364,8 +408,13 @@ fn run(
     let span = info_span!("federation", id = &federation.to_hex()[..8]);
     let body = move || {
         let _in = span.enter();
-        if let Err(e) = handle.block_on(driver.run()) {
+        // A loop that panicked must stop the node as loudly as one that failed: without it the node would go on as a shell that
+        // serves what it had, and takes and signs nothing more.
+        let ended = catch_unwind(AssertUnwindSafe(|| handle.block_on(driver.run())));
+        let ended = ended.unwrap_or_else(|panic| Err(DriverError::Panicked(words(&*panic))));
+        if let Err(e) = ended {
             error!(error = %e, "the federation's loop failed");
+            // With no room there are others that failed: one is enough to stop the node.
             let _ = failed.try_send((federation, e));
         }
         let _ = end.send(true);
@@ -377,6 +426,12 @@ fn run(
     Ok(())
 }
 
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+}
+
 fn tell(report: &OpenReport, federation: FederationId) {
     let id = &federation.to_hex()[..8];
     info!(federation = id, frames = report.frames, segments = report.segments, "journal read");
@@ -384,3 +439,6 @@ fn tell(report: &OpenReport, federation: FederationId) {
         warn!(federation = id, ?report.cut_tail, damaged = report.damages, "the journal was damaged; what is missing is fetched from the members");
     }
 }
+
+#[cfg(test)]
+mod tests;

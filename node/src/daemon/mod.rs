@@ -5,15 +5,19 @@
 
 mod clock;
 mod driver;
+mod errands;
 mod events;
 mod fetch;
 mod founding;
 mod host;
 mod instance;
+mod intake;
 mod library;
 mod local;
+mod mend;
 mod node;
 mod operations;
+mod roots;
 mod scrub;
 mod shelf;
 mod traffic;

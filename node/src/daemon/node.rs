@@ -30,8 +30,8 @@ use super::shelf::Manifests;
 use crate::admin::api::{ConfigValue, Moment, Severity};
 use crate::admin::{Code, Problem, roles, server};
 use crate::blobs::{self, BlobEvent, BlobStore};
-use crate::cli::Failure;
 use crate::cli::host::Launch;
+use crate::cli::{Exit, Failure};
 use crate::config::ports::Ports;
 use crate::config::{Config, Endpoint};
 use crate::http::certs::LiveCertificate;
@@ -91,6 +91,12 @@ pub struct Named {
 
 fn failure(text: impl std::fmt::Display) -> Failure {
     Failure::failed(text.to_string())
+}
+
+/// What a disk lost that had taken it. The exit code is one of its own, so that no service manager starts the node over and over
+/// on a broken disk.
+fn disk_failure(text: String) -> Failure {
+    Failure::new(Exit::Degraded, text).next("check the disk (smartctl, dmesg, free space), then start the node again")
 }
 
 /// Runs a node until it is told to stop.
@@ -177,7 +183,20 @@ impl Node {
                 () = stop.cancelled() => break,
                 Some(event) = damage.recv() => self.damaged(event).await,
                 Some((federation, error)) = failures.recv() => {
-                    result = Err(failure(format!("federation {}: {error}", &federation.to_hex()[..8])));
+                    let text = format!("federation {}: {error}", &federation.to_hex()[..8]);
+                    result = Err(if error.is_disk() { disk_failure(text) } else { failure(text) });
+                    break;
+                }
+                reason = self.local.failure() => {
+                    error!(reason, "the node's own journal has failed");
+                    let text = "the node's own journal (tokens, audit) has failed";
+                    result = Err(disk_failure(format!("{text}: {reason}")));
+                    break;
+                }
+                reason = self.shared.blobs.failure() => {
+                    error!(reason, "an artifact could not be made durable");
+                    let text = "an artifact could not be made durable, so the node does not go on";
+                    result = Err(disk_failure(format!("{text}: {reason}")));
                     break;
                 }
             }
@@ -339,9 +358,14 @@ impl Node {
         let mut details = serde_json::Map::new();
         details.insert("artifact".into(), serde_json::json!(hash));
         self.shared.events.tell("artifact_damaged", Severity::Error, text, details);
-        for instance in self.instances.read().await.values() {
+        for instance in self.instances.read().await.values().cloned() {
             if !instance.try_tell(Input::Lost(hash)) {
-                error!(artifact = %hash, "a federation could not be told of a damaged artifact; `verbund store scrub` finds it again");
+                // Its mailbox is full: it is told when there is room, and nothing else waits for that.
+                tokio::spawn(async move {
+                    if instance.tell(Input::Lost(hash)).await.is_err() {
+                        error!(artifact = %hash, "a federation could not be told of a damaged artifact; it looks for itself at its next start");
+                    }
+                });
             }
         }
     }

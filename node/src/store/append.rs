@@ -40,18 +40,31 @@ impl Inner {
         Ok(cursor.last)
     }
 
+    /// Starts a new segment, with what each segment begins with.
+    pub(super) fn repeat(&self) -> Result<Seq, StoreError> {
+        let mut cursor = lock(&self.cursor);
+        self.gate.has_room()?;
+        self.roll(&mut cursor)?;
+        Ok(cursor.last)
+    }
+
+    /// The frames that a new segment begins with.
+    fn carried(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        match self.fold.carry(&Reader(self.views.clone())) {
+            Ok(frames) => Ok(frames),
+            Err(FoldError::Rows(e)) => Err(FoldError::Rows(e).into()),
+            Err(FoldError::Refused(reason)) => {
+                self.skip_carry(&reason);
+                Ok(Vec::new())
+            }
+        }
+    }
+
     /// Starts the next segment with what has to be repeated there.
     fn roll(&self, cursor: &mut Cursor) -> Result<(), StoreError> {
         let segment = cursor.next.segment.checked_add(1);
         let segment = segment.ok_or_else(|| StoreError::Failed("no segment numbers are left".to_owned()))?;
-        let frames = match self.fold.carry(&Reader(self.views.clone())) {
-            Ok(frames) => frames,
-            Err(FoldError::Rows(e)) => return Err(FoldError::Rows(e).into()),
-            Err(FoldError::Refused(reason)) => {
-                self.skip_carry(&reason);
-                Vec::new()
-            }
-        };
+        let frames = self.carried()?;
         cursor.next = FramePosition { segment, offset: HEADER_BYTES };
         (cursor.used, cursor.must_roll) = (false, false);
         let mut staged = Vec::with_capacity(frames.len());
@@ -95,6 +108,9 @@ impl Inner {
         if damaged.len() < DAMAGES_MAX && !damaged.iter().any(|damage| damage.covers(at)) {
             tracing::warn!(%at, "a journal frame is damaged");
             damaged.push(Damage { segment: at.segment, offset: at.offset, bytes: 1, after: 0, before: None });
+            let known = damaged.len();
+            drop(damaged);
+            self.damages.send_replace(known);
         }
     }
 

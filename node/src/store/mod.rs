@@ -28,7 +28,7 @@ mod tests;
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -168,6 +168,9 @@ struct Inner {
     views: Arc<Views>,
     frames: Arc<Frames>,
     salt: Salt,
+    disk: Arc<dyn Disk>,
+    /// The folder of the journal.
+    journal: PathBuf,
     segment_bytes: u64,
     cursor: Mutex<Cursor>,
     gate: Arc<Gate>,
@@ -177,6 +180,8 @@ struct Inner {
     applied: Arc<AtomicU64>,
     carries_skipped: AtomicU64,
     damaged: Mutex<Vec<Damage>>,
+    /// Number of damaged places known.
+    damages: watch::Sender<usize>,
     floor: Floor,
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<File>>,
@@ -238,6 +243,8 @@ impl Store {
             views: views.clone(),
             frames: journal.frames.clone(),
             salt,
+            disk: options.disk.clone(),
+            journal: dir.join("journal"),
             segment_bytes: options.segment_bytes,
             cursor: Mutex::new(cursor),
             gate: gate.clone(),
@@ -246,6 +253,7 @@ impl Store {
             committed,
             applied: applied.clone(),
             carries_skipped: AtomicU64::new(0),
+            damages: watch::Sender::new(journal.damaged.len()),
             damaged: Mutex::new(journal.damaged),
             floor: Floor::new(options.disk, dir.to_owned(), options.floor_bytes),
             threads: Mutex::default(),
@@ -362,6 +370,12 @@ impl Store {
         self.0.floor.state().accepts_intake
     }
 
+    /// Segments on disk.
+    #[must_use]
+    pub fn segments(&self) -> u64 {
+        self.0.progress.segments.load(Ordering::Relaxed)
+    }
+
     /// The store at a glance. Costs one look at the file system.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -381,6 +395,48 @@ impl Store {
             floor: inner.floor.state(),
             failed: inner.gate.failure(),
         }
+    }
+
+    /// Begins a new segment, and so repeats all records that no peer could give back: after damage to older segments. Returns the
+    /// number of the last frame written.
+    ///
+    /// Called by the one driver, like [`Self::append`], and blocks like it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing has then happened.
+    pub fn repeat(&self) -> Result<Seq, StoreError> {
+        self.0.gate.wait()?;
+        self.0.repeat()
+    }
+
+    /// Forgets all segments but the newest `keep`, for a journal whose every segment repeats what has to last, and of which the rest
+    /// may go. Segments whose repetition had to be left out keep everything. Blocks for a few syncs; safe to be killed at any point.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; what was forgotten then is as yet undecided, and nothing else is touched.
+    pub fn forget(&self, keep: usize) -> Result<(), StoreError> {
+        let inner = &self.0;
+        if inner.carries_skipped.load(Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        let left = journal::forget::forget(&*inner.disk, &inner.journal, keep);
+        let (segments, bytes) = left.map_err(StoreError::io(&inner.journal))?;
+        // Also what the journal thread counted meanwhile.
+        inner.progress.segments.store(segments, Ordering::Relaxed);
+        inner.progress.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The damaged places of the journal that are known now, the first thousand.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<Damage> {
+        lock(&self.0.damaged).clone()
+    }
+
+    /// Changes whenever another damaged place becomes known.
+    #[must_use]
+    pub fn damages(&self) -> watch::Receiver<usize> {
+        self.0.damages.subscribe()
     }
 
     /// Has the view rebuilt at the next start: for a row that contradicts what it was derived from, or at the operator's wish.

@@ -151,8 +151,9 @@ pub enum Input {
     Manifest {
         /// Its tag.
         tag: u64,
-        /// BLAKE3, sha256 and size of each distinct file; or why it is none.
-        files: Result<Vec<(Blake3, Sha256, u64)>, String>,
+        /// BLAKE3, sha256 and size of each distinct file. [`FetchError::Refused`] if it is no manifest; any other error says that it
+        /// could not be read, which is this node's own fault and may pass.
+        files: Result<Vec<(Blake3, Sha256, u64)>, FetchError>,
     },
     /// An artifact that was held is missing or damaged.
     Lost(Blake3),

@@ -279,19 +279,27 @@ impl Replicate {
         cx: &mut Cx<'_>,
         peers: &Peers,
         tag: u64,
-        files: Result<Vec<(Blake3, Sha256, u64)>, String>,
+        files: Result<Vec<(Blake3, Sha256, u64)>, FetchError>,
     ) {
         let Some(place) = self.by_tag.remove(&tag) else { return };
         let Some(job) = self.jobs.get_mut(&place) else { return };
         job.reading = None;
         match files {
-            Err(why) => {
+            Err(FetchError::Refused(why)) => {
                 (job.refused, job.over_limit) = (true, true);
                 job.why = format!("its manifest is not one: {why}");
                 job.code = "bad_manifest";
                 let (log, index) = place;
                 let reason = job.why.clone();
                 cx.event(EventKind::ReleaseBlocked { log, index, reason });
+                return;
+            }
+            // It was damaged, or the disk failed, since it came: it is fetched again.
+            Err(error) => {
+                let failures = job.failures.saturating_add(1);
+                *job = Job { failures, code: "local", why: error.text().to_owned(), ..Job::new(job.row.clone()) };
+                let wait = RETRY_MIN_MS.saturating_mul(1 << failures.min(20)).min(RETRY_MAX_MS);
+                job.retry_ms = Some(cx.now.mono_ms + wait);
                 return;
             }
             Ok(files) => {

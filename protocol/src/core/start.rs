@@ -109,8 +109,11 @@ impl Start {
 
     fn complete(&self, cx: &Cx<'_>, charter: &crate::charter::certificate::Certified) -> Result<bool, RowsError> {
         let waited = cx.now.mono_ms.saturating_sub(self.since_ms);
-        let own = state::log(cx.view, &cx.own.node.peer())?.map_or(0, |row| row.size());
-        if own < self.own_size {
+        let row = state::log(cx.view, &cx.own.node.peer())?;
+        let (own, signed) = row.map_or((0, 0), |row| (row.size(), row.note_size));
+        // SPEC: a longer own log is fetched first; also one of which this disk knows only the checkpoint that it signed, because
+        // the entries below were damaged.
+        if own < self.own_size.max(signed) {
             return Ok(false);
         }
         let others: BTreeSet<_> =

@@ -125,6 +125,8 @@ impl Fold {
             let place = LeafAt { batch: at, offset, len };
             offset += len;
             if index < row.size() {
+                // Fetched again, because its frame was damaged: from now on it is read where it is whole.
+                relocate(rows, &row, index, &leaf, place)?;
                 continue;
             }
             append(rows, &mut row, &leaf, place)?;
@@ -267,6 +269,20 @@ fn append(rows: &mut Overlay<'_>, row: &mut LogRow, leaf: &[u8], at: LeafAt) -> 
         rows.put(Table::Hashes, key::numbered(row.number, at), hash.0.to_vec());
     }
     rows.store(Table::Entries, key::numbered(row.number, index), &EntryRow { at, verdict: Verdict::Waiting })
+}
+
+/// An entry that is held stands at another place as well, if this is the same leaf.
+fn relocate(rows: &mut Overlay<'_>, row: &LogRow, index: u64, leaf: &[u8], at: LeafAt) -> Result<(), RowsError> {
+    let stored = tree::stored_count(index).map_err(|e| RowsError(e.to_string()))?;
+    let hash = rows.get(Table::Hashes, &key::numbered(row.number, stored))?;
+    if hash.as_deref() != Some(tree::leaf_hash(leaf).0.as_slice()) {
+        return Ok(());
+    }
+    let key = key::numbered(row.number, index);
+    match state::get::<EntryRow>(rows, Table::Entries, &key)? {
+        Some(entry) => rows.store(Table::Entries, key, &EntryRow { at, ..entry }),
+        None => Ok(()),
+    }
 }
 
 fn settle(
@@ -424,4 +440,41 @@ fn carried(rows: &dyn Rows) -> Result<Vec<Carried>, RowsError> {
         out.extend(rows.scan(table, prefix, &[], usize::MAX)?.into_iter().map(|(key, value)| (table, key, value)));
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PublicKey;
+    use crate::view::rows::MemoryRows;
+
+    /// Entries that are held come again: only the place at which they are read changes, and only for the same bytes.
+    #[test]
+    fn an_entry_that_comes_again_is_read_at_its_new_place() {
+        let log = PeerId(PublicKey([7; 32]));
+        let (fold, mut rows) = (Fold::default(), MemoryRows::default());
+        let take = |rows: &mut MemoryRows, offset: u64, first: u64, leaves: &[&[u8]]| {
+            let leaves = leaves.iter().map(|leaf| leaf.to_vec()).collect();
+            let bytes = Batch { records: vec![Record::entries(log, first, leaves)] }.encode().unwrap();
+            let at = Position { segment: 0, offset };
+            rows.apply(fold.fold(rows, at, &bytes).unwrap());
+            bytes
+        };
+        take(&mut rows, 100, 0, &[b"a", b"b", b"c", b"d"]);
+        let before = state::log(&rows, &log).unwrap().unwrap();
+        let again = take(&mut rows, 900, 1, &[b"b", b"X"]);
+        let place = |index: u64| {
+            let entry: EntryRow =
+                state::get(&rows, Table::Entries, &key::numbered(before.number, index)).unwrap().unwrap();
+            entry.at
+        };
+        assert_eq!(
+            [0, 1, 2, 3].map(|index| place(index).batch.offset),
+            [100, 900, 100, 100],
+            "the leaf X is another one"
+        );
+        let moved = place(1);
+        assert_eq!(&again[moved.offset as usize..(moved.offset + moved.len) as usize], b"b");
+        assert_eq!(state::log(&rows, &log).unwrap().unwrap(), before, "nothing else of the log has changed");
+    }
 }

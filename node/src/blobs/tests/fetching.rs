@@ -159,34 +159,46 @@ async fn one_task_receives_an_artifact_at_a_time() {
     assert!(matches!(to.store.receive(expect(&data)).await.unwrap(), Receive::Held(100_000)));
 }
 
-/// Who comes second waits for the first, and shares what it got; where the first gives up, the second may begin.
+/// Two federations of one node want the same artifact: the second waits for the first, and gets what that one has received.
 #[tokio::test]
-async fn the_end_of_a_receive_is_told_to_those_who_wait_for_it() {
-    let data = bytes(11, 100_000);
+async fn whoever_waits_for_another_fetch_gets_what_it_leaves() {
+    let data = bytes(16, 2_000_000);
     let (from, to) = (Node::holding(&data).await, Node::new());
-    let hash = Blake3::of(&data);
-    to.store.unclaimed(&hash).await;
-    for gives_up in [true, false] {
-        let Receive::Begun(mut first) = to.store.receive(expect(&data)).await.unwrap() else { panic!("held") };
-        let store = to.store.clone();
-        let waiting = tokio::spawn(async move { store.unclaimed(&hash).await });
-        // Another artifact's end wakes it, and it goes on waiting.
-        let Receive::Begun(other) = to.store.receive(expect(b"other")).await.unwrap() else { panic!("held") };
-        drop(other);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        assert!(!waiting.is_finished());
-        if gives_up {
-            drop(first);
-        } else {
-            let (here, there) = link();
-            let server = serving(there, &from);
-            fetch(here, &mut first, &FetchLimits::default()).await.unwrap();
-            drop(first);
-            server.await.unwrap().unwrap();
+    let want = expect(&data);
+    let waiter = |store: BlobStore| async move {
+        let mut waited = 0;
+        loop {
+            match store.receive(want).await {
+                Err(StoreError::InProgress(hash)) => store.released(&hash).await,
+                other => return (other.unwrap(), waited),
+            }
+            waited += 1;
         }
-        waiting.await.unwrap();
-        assert_eq!(to.store.has(&hash), !gives_up);
+    };
+    // The first is dropped half way: the second takes over what is here.
+    let Receive::Begun(mut first) = to.store.receive(want).await.unwrap() else { panic!("held") };
+    let second = tokio::spawn(waiter(to.store.clone()));
+    let (here, there) = link();
+    let (reached, at) = tokio::sync::oneshot::channel();
+    let server = tokio::spawn(stall_after(1_500_000, response(&from, &want).await, there, reached));
+    let limits = FetchLimits::default();
+    tokio::select! {
+        result = fetch(here, &mut first, &limits) => panic!("{result:?}"),
+        _ = at => {}
     }
+    assert!(!second.is_finished(), "one at a time");
+    server.abort();
+    drop(first);
+    let (Receive::Begun(mut second), waited) = second.await.unwrap() else { panic!("held") };
+    assert!(waited > 0 && second.counters().snapshot().resumed > 1_000_000);
+    // It completes it: whoever waits then finds it held.
+    let third = tokio::spawn(waiter(to.store.clone()));
+    let (here, there) = link();
+    let server = serving(there, &from);
+    fetch(here, &mut second, &FetchLimits::default()).await.unwrap();
+    server.await.unwrap().unwrap();
+    drop(second);
+    assert!(matches!(third.await.unwrap().0, Receive::Held(2_000_000)));
 }
 
 /// An import of what is being received does not disturb it, nor the other way round.

@@ -215,3 +215,21 @@ async fn reads_ranges_exactly() {
     }
     assert!(matches!(node.store.read(&hash, size - 1).await, Err(ReadError::TooLarge { .. })));
 }
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_taken_in_and_the_node_learns_of_it() {
+    let node = Node::holding(b"held before").await;
+    let store = node.store.clone();
+    let told = tokio::spawn(async move { store.failure().await });
+    node.store.note(&StoreError::DiskFull { path: "x".into() });
+    node.store.import_bytes(b"a full disk is no failed sync".to_vec()).await.unwrap();
+    let eio = || std::io::Error::from_raw_os_error(5);
+    node.store.note(&StoreError::Sync { path: "objects/ab".into(), source: eio() });
+    node.store.note(&StoreError::Sync { path: "later".into(), source: eio() });
+    let reason = told.await.unwrap();
+    assert!(reason.contains("objects/ab"), "the first reason stays: {reason}");
+    let refused = node.store.import_bytes(b"more".to_vec()).await.unwrap_err();
+    assert!(refused.must_stop() && refused.to_string().contains("objects/ab"), "{refused}");
+    assert!(matches!(node.store.receive(expect(b"more")).await, Err(StoreError::Failed(_))));
+    assert_eq!(node.content(&Blake3::of(b"held before")).await, b"held before", "what is verified is still read");
+}

@@ -61,7 +61,8 @@ impl Receiving {
         if self.partial.as_ref().is_some_and(|partial| partial.is_complete())
             && let Some(partial) = self.partial.take()
         {
-            blocking(move || partial.finish().map_err(FetchError::from)).await?;
+            let finished = blocking(move || partial.finish().map_err(FetchError::from)).await;
+            finished.inspect_err(|error| note(&self.store, error))?;
         }
         Ok(self.store.has(&self.expect.hash).then(|| self.fetched()))
     }
@@ -129,7 +130,14 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
     let partial = receiving.partial.take().ok_or(StoreError::InProgress(expect.hash))?;
     let (partial, result) = transfer(stream, partial, ranges, len, limits).await;
     receiving.partial = partial;
-    result.map(|()| receiving.fetched())
+    result.inspect_err(|error| note(&receiving.store, error)).map(|()| receiving.fetched())
+}
+
+/// A failed sync is remembered by the store.
+fn note(store: &BlobStore, error: &FetchError) {
+    if let FetchError::Local(error) = error {
+        store.note(error);
+    }
 }
 
 /// What to ask for.

@@ -18,10 +18,12 @@ const DAMAGES_MAX: usize = 10;
 /// What is known of one journal.
 #[derive(Debug, Default)]
 pub struct Journal {
-    /// Whose it is.
+    /// Whose it is; empty for the node's own.
     pub federation: String,
     /// Damaged places.
     pub damaged: Vec<Damage>,
+    /// Entries in damaged places that are still to be had back from members; `None` while that is not known.
+    pub missing: Option<u64>,
     /// What was cut off its end at the start, other than space that was never written.
     pub cut: Option<CutTail>,
     /// Why it takes nothing more.
@@ -96,7 +98,7 @@ pub fn all(status: &Status, facts: &Facts) -> Vec<Raised> {
     let mut raise = Raise { facts, federation: None, out: Vec::new() };
     node(&mut raise, status);
     for journal in &facts.journals {
-        raise.federation = Some(journal.federation.clone());
+        raise.federation = Some(journal.federation.clone()).filter(|slug| !slug.is_empty());
         damaged(&mut raise, journal);
     }
     for (federation, text, refused) in &facts.joins {
@@ -184,19 +186,26 @@ fn damaged(raise: &mut Raise<'_>, journal: &Journal) {
     }
     let next =
         "look after the disk (smartctl, dmesg) and keep a copy of the folder; what can be had from members is fetched";
+    // Mended or not, it is the disk that gave back something else than was written.
+    let (severity, mended) = match journal.missing {
+        Some(0) => (Warning, "; every entry that stood there has been fetched again".to_owned()),
+        Some(missing) => (Error, format!("; {missing} entries are still to be fetched again")),
+        None => (Error, String::new()),
+    };
     for place in journal.damaged.iter().take(DAMAGES_MAX) {
         let size = if place.bytes == 0 {
             "the segment is missing".to_owned()
         } else {
             format!("{} bytes from {} on", place.bytes, place.offset)
         };
-        let text = format!("the journal is damaged in segment {}: {size}", place.segment);
+        let text = format!("the journal is damaged in segment {}: {size}{mended}", place.segment);
         let subject = format!("{}/{}", place.segment, place.offset);
-        raise.put("journal_damaged", Error, &subject, text, next).since(started);
+        raise.put("journal_damaged", severity, &subject, text, next).since(started);
     }
     if journal.damaged.len() > DAMAGES_MAX {
-        let text = format!("the journal is damaged in {} further places", journal.damaged.len() - DAMAGES_MAX);
-        raise.put("journal_damaged", Error, "further", text, next).since(started);
+        let more = journal.damaged.len() - DAMAGES_MAX;
+        let text = format!("the journal is damaged in {more} further places{mended}");
+        raise.put("journal_damaged", severity, "further", text, next).since(started);
     }
     if let Some(cut) = &journal.cut {
         let text = format!(

@@ -25,6 +25,7 @@ pub(super) fn refused(error: CoreProblem) -> Problem {
         "ambiguous" => Code::FingerprintRequired,
         "wrong_fingerprint" => Code::FingerprintMismatch,
         "no_approver_key" => Code::KeyMissing,
+        "disk_full" => Code::DiskFull,
         "already_member" | "would_be_void" | "bad_change" | "not_voting" => Code::Conflict,
         _ => Code::BadRequest,
     };

@@ -92,9 +92,17 @@ fn facts(node: &Node, named: &[Named], surveys: &[Survey]) -> Facts {
         concerns::Journal {
             federation: n.slug.clone(),
             damaged: store.damaged,
+            missing: n.instance.mending.missing(),
             cut: n.instance.report.cut_tail.clone().filter(|cut| !cut.zeros),
             failed: store.failed,
         }
+    };
+    let local = concerns::Journal {
+        federation: String::new(),
+        damaged: node.local.report().damaged.clone(),
+        missing: None,
+        cut: node.local.report().cut_tail.clone().filter(|cut| !cut.zeros),
+        failed: node.local.status().failed,
     };
     let join = surveys.iter().filter(|s| s.standing() == Standing::Requested);
     Facts {
@@ -107,7 +115,7 @@ fn facts(node: &Node, named: &[Named], surveys: &[Survey]) -> Facts {
             let validity = live.validity();
             validity.warning(now().wall_s()).map(|text| (text, validity.not_after_s < now().wall_s()))
         }),
-        journals: named.iter().map(damage).collect(),
+        journals: named.iter().map(damage).chain([local]).collect(),
         joins: join.map(|s| (s.slug.clone(), s.join.text.clone(), s.join.refused)).collect(),
     }
 }

@@ -1,11 +1,13 @@
 //! The journal: append-only segments of checksummed frames, the only truth this node keeps besides artifacts.
 //!
-//! Owns the file format, scanning, cutting a bad tail, and reading frames. Must never change or delete a byte of a segment except a
-//! bad tail behind which nothing valid follows, and must never interpret a payload.
+//! Owns the file format, scanning, cutting a bad tail, reading frames, and forgetting whole segments that its user no longer needs.
+//! Must never change or delete a byte of any other segment except a bad tail behind which nothing valid follows, and must never
+//! interpret a payload.
 //!
 //! A segment `journal/<number as 8 hex digits>.seg` is two equal headers of 64 bytes, then frames without gaps. It appears under its
 //! name by rename, complete with the frames of the roll and synced, so that a visible segment always has both.
 
+pub(super) mod forget;
 pub(super) mod format;
 pub(super) mod open;
 pub(super) mod read;

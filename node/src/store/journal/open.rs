@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    CutTail, DAMAGES_MAX, Damage,
+    CutTail, DAMAGES_MAX, Damage, forget,
     format::{FORMAT, HEADER_BYTES, Header, Salt},
     read::Frames,
     scan::{self, Found, Frame},
@@ -81,13 +81,14 @@ impl Journal {
     /// an error but reported.
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: PathBuf, instance: [u8; 32]) -> Result<Self, StoreError> {
         fs::create_dir_all(&dir).map_err(StoreError::io(&dir))?;
-        let numbers = list(&dir).map_err(StoreError::io(&dir))?;
+        let mut numbers = list(&dir).map_err(StoreError::io(&dir))?;
+        forget::finish(&dir, &mut numbers).map_err(StoreError::io(&dir))?;
         let (segments, salt) = headers(&dir, instance, &numbers)?;
         let Some(salt) = salt else {
             return Self::start(disk, dir, instance, &segments);
         };
         let mut survey = Survey::default();
-        let mut expected = 0;
+        let mut expected = forget::first(&dir);
         for segment in &segments {
             for number in expected..segment.number {
                 survey.note(Damage { segment: number, offset: 0, bytes: 0, after: survey.last, before: None });

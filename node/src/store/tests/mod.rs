@@ -3,6 +3,7 @@
 mod contract;
 mod crash;
 mod faults;
+mod forget;
 mod kill;
 mod views;
 

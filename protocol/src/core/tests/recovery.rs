@@ -5,6 +5,7 @@ use super::world::disk::Disk;
 use super::world::ops::catalogue;
 use super::world::org::Wish;
 use crate::core::Command;
+use crate::record::Batch;
 
 fn wish(version: &str) -> Wish<'_> {
     Wish { slug: "hund", version, ..Wish::default() }
@@ -241,4 +242,64 @@ fn a_disk_put_back_after_cosigning_promises_nothing_else() {
         let held = w.log(1, log);
         assert!(crate::view::judge::root_matches(&held, &w.nodes[1].disk, promised, root).unwrap(), "seed {seed}");
     }
+}
+
+/// The disk of `node` with the frame `n` of its journal lost, as after damage: nothing of it is folded, and nothing moves.
+fn without(w: &World, node: usize, n: usize) -> Disk {
+    let disk = &w.nodes[node].disk;
+    let mut journal = disk.journal[..disk.durable].to_vec();
+    journal[n] = Batch::default().encode().unwrap();
+    Disk::open(journal)
+}
+
+#[test]
+fn whichever_frame_is_damaged_the_logs_are_whole_again_and_nothing_forks() {
+    let frames = {
+        let mut w = World::of(60, 3);
+        w.publish(0, &wish("1.0.0")).unwrap();
+        w.run(20_000);
+        w.nodes[0].disk.durable
+    };
+    for n in (0..frames).step_by(3) {
+        let mut w = World::of(60, 3);
+        w.publish(0, &wish("1.0.0")).unwrap();
+        w.run(20_000);
+        let sizes: Vec<u64> = (0..3).map(|node| w.log(1, w.nodes[node].peer()).size()).collect();
+        let damaged = without(&w, 0, n);
+        w.crash(0);
+        w.nodes[0].disk = damaged;
+        w.start(0);
+        w.expect(120_000, &format!("it may sign again without frame {n}"), |w| w.may_sign(0));
+        let next = w.publish(0, &wish("2.0.0")).unwrap();
+        w.expect(120_000, &format!("all is whole again without frame {n}"), |w| {
+            (0..3).all(|node| w.holds(node, &next) && w.log(0, w.nodes[node].peer()).size() >= sizes[node])
+        });
+        for node in 0..3 {
+            assert!(!w.log(node, w.nodes[0].peer()).closed.forked, "frame {n}");
+            assert_eq!(catalogue(&w.nodes[node].disk), catalogue(&w.nodes[0].disk), "frame {n}");
+        }
+    }
+}
+
+#[test]
+fn entries_below_an_own_checkpoint_that_nobody_else_has_are_not_written_anew() {
+    let mut w = World::founded(61, "de-he");
+    w.publish(0, &wish("1.0.0")).unwrap();
+    w.publish(0, &wish("1.1.0")).unwrap();
+    w.run(5_000);
+    let log = w.nodes[0].peer();
+    let (size, frames) = (w.log(0, log).size(), w.nodes[0].disk.durable);
+    // The frame of the release before the last: its checkpoint is lost as well, that of the last is not.
+    let damaged = (0..frames).rev().map(|n| without(&w, 0, n)).find(|disk| {
+        let row = crate::view::state::log(disk, &log).unwrap().unwrap();
+        row.size() < size && row.note_size == size
+    });
+    w.crash(0);
+    w.nodes[0].disk = damaged.expect("such a frame");
+    w.start(0);
+    w.run(600_000);
+    assert!(!w.may_sign(0), "it would sign another tree of a size that it signed before");
+    assert_eq!(w.publish(0, &wish("2.0.0")).unwrap_err().code, "recovering");
+    w.command(0, Command::SignAnyway).unwrap();
+    assert!(w.may_sign(0), "an operator who knows better decides");
 }

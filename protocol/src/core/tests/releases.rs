@@ -302,3 +302,13 @@ fn an_own_fault_is_nobody_elses() {
     w.expect(60_000, "it goes on by itself", |w| w.holds(1, &made));
     assert_eq!(w.count(1, "bad_artifact"), 0);
 }
+
+#[test]
+fn a_manifest_that_the_disk_gives_back_wrong_is_fetched_again() {
+    let mut w = World::of(34, 2);
+    w.nodes[1].unreadable = 2;
+    let made = w.publish(0, &hund("1.0.0")).unwrap();
+    w.expect(60_000, "it goes on by itself", |w| w.holds(1, &made));
+    assert_eq!(w.nodes[1].unreadable, 0);
+    assert_eq!(w.count(1, "bad_artifact"), 0, "and nobody is blamed");
+}

@@ -103,6 +103,9 @@ fn each_worry_has_its_code() {
     check(&|_, f| f.journals = vec![Journal { cut: Some(cut.clone()), ..journal() }], "journal_cut", Warning);
     let damage = Damage { segment: 1, offset: 64, bytes: 9, after: 3, before: Some(5) };
     check(&|_, f| f.journals = vec![Journal { damaged: vec![damage.clone()], ..journal() }], "journal_damaged", Error);
+    let mended = |missing| Journal { damaged: vec![damage.clone()], missing: Some(missing), ..journal() };
+    check(&|_, f| f.journals = vec![mended(3)], "journal_damaged", Error);
+    check(&|_, f| f.journals = vec![mended(0)], "journal_damaged", Warning);
 }
 
 #[test]

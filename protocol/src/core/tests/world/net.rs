@@ -99,9 +99,14 @@ impl World {
             }
             Effect::Fetch(order) => self.fetch(node, order),
             Effect::ReadManifest { tag, hash } => {
+                if self.nodes[node].unreadable > 0 {
+                    // The disk gave it back wrong: it was moved away.
+                    self.nodes[node].unreadable -= 1;
+                    self.nodes[node].artifacts.remove(&hash);
+                }
                 let files = match self.nodes[node].artifacts.get(&hash).map(|bytes| Manifest::parse(bytes)) {
-                    None => Err("not here".to_owned()),
-                    Some(Err(e)) => Err(e.to_string()),
+                    None => Err(FetchError::Local("not here".to_owned())),
+                    Some(Err(e)) => Err(FetchError::Refused(e.to_string())),
                     Some(Ok(manifest)) => {
                         Ok(manifest.files().iter().map(|f| (f.blake3, f.sha256, f.size)).collect::<Vec<_>>())
                     }

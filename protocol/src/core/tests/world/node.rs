@@ -38,6 +38,8 @@ pub struct Node {
     pub fetches: Vec<(PeerId, Blake3)>,
     /// Serves wrong bytes.
     pub liar: bool,
+    /// How many manifests it will find damaged when it reads them.
+    pub unreadable: u32,
 }
 
 impl Node {
@@ -75,6 +77,7 @@ impl Node {
             replies: BTreeMap::new(),
             fetches: Vec::new(),
             liar: false,
+            unreadable: 0,
         }
     }
 
