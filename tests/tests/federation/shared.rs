@@ -21,6 +21,12 @@ fn two() -> (Federation, Node) {
         if open["requests"][0]["handle"] == "de-by" { Ok(()) } else { Err(open.to_string()) }
     });
     mitte["de-th"].cli("--federation sued member admit de-by").ok();
+    for (node, slug) in [(&bayern, "sued"), (&mitte["de-th"], "sued"), (&mitte["de-th"], "mitte")] {
+        until(&format!("{} signs in {slug}", node.handle), || {
+            let now = node.federation(slug);
+            if now["may_sign"] == true { Ok(()) } else { Err(now["recovering"].to_string()) }
+        });
+    }
     (mitte, bayern)
 }
 
