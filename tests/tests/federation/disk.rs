@@ -193,7 +193,7 @@ fn a_full_disk_stops_intake_says_so_and_goes_on_by_itself() {
     assert_eq!(ended.code(), Some(8), "{ended}");
     assert!(federation["de-rp"].log().contains("check the disk"));
     std::fs::remove_file(small.ballast()).unwrap();
-    federation["de-rp"].start();
+    federation["de-rp"].kill().start();
     federation.connected();
     publish(&federation, "danach");
     federation.hold(&["de-he", "de-rp"], 5);
