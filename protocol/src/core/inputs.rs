@@ -6,6 +6,7 @@ use super::api::{Command, Effect, EventKind, Fault, Input, Problem, Reply};
 use super::outreach::Outreach;
 use super::peers::Peers;
 use super::standing::Standing;
+use super::voids::Voids;
 use super::{Cx, agree, join, logs, own, replicate, serve, start, sync};
 use crate::documents::{Change, Kind};
 use crate::envelope::Envelope;
@@ -28,6 +29,7 @@ pub struct Parts<'a> {
     pub join: &'a mut join::Join,
     pub standing: &'a mut Standing,
     pub outreach: &'a mut Outreach,
+    pub voids: &'a mut Voids,
     pub dirty: &'a mut bool,
 }
 
@@ -116,6 +118,7 @@ impl Parts<'_> {
     /// What follows from records that are part of the view now.
     fn follow(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
         self.start.tick(cx, self.peers)?;
+        self.voids.tell(cx)?;
         if self.standing.take_gate() {
             self.gate(cx)?;
         }

@@ -413,6 +413,7 @@ fn settle(
     let key = key::numbered(row.number, index);
     let entry: Option<EntryRow> = state::get(rows, Table::Entries, &key)?;
     let entry = entry.ok_or_else(|| RowsError(format!("entry {index} of {log} is missing")))?;
+    state::mark(rows, &log, index, &verdict)?;
     rows.store(Table::Entries, key, &EntryRow { verdict, ..entry })?;
     let waiting = judge::waiting_key(&log, index);
     if rows.get(Table::Documents, &waiting)?.is_some() {
@@ -460,7 +461,11 @@ fn reset(rows: &mut Overlay<'_>, log: PeerId) -> Result<(), RowsError> {
         rows.remove(Table::Local, key::missing(&log, index));
     }
     stake::forget(rows, &log, row.seq)?;
-    for (table, prefix) in [(Table::Documents, key::stand_in(&log)), (Table::Logs, key::charters_in(&log))] {
+    for (table, prefix) in [
+        (Table::Documents, key::stand_in(&log)),
+        (Table::Logs, key::charters_in(&log)),
+        (Table::Logs, key::void_in(&log)),
+    ] {
         for (key, _) in rows.scan(table, &prefix, &[], usize::MAX)? {
             rows.remove(table, key);
         }

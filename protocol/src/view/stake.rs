@@ -127,6 +127,7 @@ fn elect(
                 if let Some(held) = state::get::<EntryRow>(rows, Table::Entries, &entry)?
                     && held.verdict != verdict
                 {
+                    state::mark(rows, &place.log, place.index, &verdict)?;
                     rows.store(Table::Entries, entry, &EntryRow { verdict, ..held })?;
                 }
             }

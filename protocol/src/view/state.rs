@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::overlay::Overlay;
 use super::rows::{Rows, RowsError, Table};
 use crate::codec;
 use crate::documents::Kind;
@@ -13,7 +14,7 @@ use crate::limits::BATCH_MAX_BYTES;
 use crate::log::{Cosignature, Frontier, Hashes, HashesError};
 
 /// Number of the row schema; a view of another number is rebuilt.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Place of a batch in the journal, as the store numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -335,6 +336,14 @@ pub mod key {
     pub fn charters_in(log: &PeerId) -> Vec<u8> {
         [b"c", log.key().as_bytes().as_slice()].concat()
     }
+    /// Mark of a void entry with its reason, in `Logs`.
+    pub fn void(log: &PeerId, index: u64) -> Vec<u8> {
+        [b"x", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
+    }
+    /// Prefix of the void entries of a log.
+    pub fn void_in(log: &PeerId) -> Vec<u8> {
+        [b"x", log.key().as_bytes().as_slice()].concat()
+    }
     /// An older note of a log that somebody cosigned and that may still be witnessed, in `Promises`.
     pub fn note(log: &PeerId, size: u64) -> Vec<u8> {
         [b"k", log.key().as_bytes().as_slice(), size.to_be_bytes().as_slice()].concat()
@@ -443,6 +452,30 @@ pub fn logs(rows: &dyn Rows) -> Result<Vec<(PeerId, LogRow)>, RowsError> {
         out.push((PeerId(crate::ids::PublicKey(peer)), decode(&value)?));
     }
     Ok(out)
+}
+
+/// Marks or unmarks an entry, so that void ones are found without going through their log.
+pub(super) fn mark(rows: &mut Overlay<'_>, log: &PeerId, index: u64, verdict: &Verdict) -> Result<(), RowsError> {
+    let key = key::void(log, index);
+    match verdict {
+        Verdict::Void(reason) => rows.put(Table::Logs, key, reason.as_bytes().to_vec()),
+        _ if rows.get(Table::Logs, &key)?.is_some() => rows.remove(Table::Logs, key),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Void entries of `log` from `from` on, ascending, with their reasons: at most `limit`.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn voids(rows: &dyn Rows, log: &PeerId, from: u64, limit: usize) -> Result<Vec<(u64, String)>, RowsError> {
+    let found = rows.scan(Table::Logs, &key::void_in(log), &key::void(log, from), limit)?;
+    let read = |(key, reason): (Vec<u8>, Vec<u8>)| {
+        let index = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        (index, String::from_utf8_lossy(&reason).into_owned())
+    };
+    Ok(found.into_iter().map(read).collect())
 }
 
 /// The stored hashes of one log.
