@@ -19,6 +19,7 @@ mod federation;
 mod folder;
 mod http;
 mod node;
+pub mod puppet;
 mod wait;
 
 pub use binary::program;
@@ -27,4 +28,5 @@ pub use federation::{Federation, STATES};
 pub use folder::{Folder, corpus, noise, samples};
 pub use http::{Answer, admin_get};
 pub use node::{Node, World};
+pub use puppet::Puppet;
 pub use wait::{PATIENCE, until, within};

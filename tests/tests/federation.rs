@@ -11,6 +11,10 @@
 mod convergence;
 #[path = "federation/damage.rs"]
 mod damage;
+#[path = "federation/flood.rs"]
+mod flood;
+#[path = "federation/hostile.rs"]
+mod hostile;
 #[path = "federation/joining.rs"]
 mod joining;
 #[path = "federation/publishing.rs"]
@@ -19,3 +23,5 @@ mod publishing;
 mod pulling;
 #[path = "federation/story.rs"]
 mod story;
+#[path = "federation/strangers.rs"]
+mod strangers;
