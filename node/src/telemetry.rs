@@ -39,7 +39,9 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(config.level.as_str()).map_err(|e| TelemetryError::Filter(e.to_string()))?;
+    // What hostile peers can make the libraries say comes first: whoever wants to see it names the target in `log.level`.
+    let filter = format!("{},{}", crate::net::LOG_FILTER, config.level.as_str());
+    let filter = EnvFilter::try_new(filter).map_err(|e| TelemetryError::Filter(e.to_string()))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match config.format {
         LogFormat::Text => Box::new(builder.with_ansi(colour).with_target(false).finish()),
@@ -76,6 +78,7 @@ mod tests {
             let _in = span.enter();
             tracing::info!(release = "de-he/a@1.0.0", "held");
             tracing::debug!("detail");
+            tracing::warn!(target: "libp2p_gossipsub::handler", "rubbish came in");
         });
         String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
     }
@@ -93,5 +96,11 @@ mod tests {
         assert_eq!(logged(LogFormat::Text, "info").lines().count(), 1);
         assert_eq!(logged(LogFormat::Text, "debug").lines().count(), 2);
         assert_eq!(logged(LogFormat::Text, "off"), "");
+    }
+
+    #[test]
+    fn what_peers_make_the_libraries_say_is_shown_to_whoever_asks_for_it() {
+        assert!(!logged(LogFormat::Text, "trace").contains("rubbish"));
+        assert!(logged(LogFormat::Text, "info,libp2p_gossipsub=warn").contains("rubbish"));
     }
 }

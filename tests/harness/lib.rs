@@ -20,6 +20,7 @@ mod federation;
 mod folder;
 mod http;
 mod node;
+pub mod puppet;
 mod wait;
 
 pub use binary::program;
@@ -28,4 +29,5 @@ pub use federation::{Federation, STATES};
 pub use folder::{Dice, Folder, corpus, noise, samples, seed};
 pub use http::{Answer, admin_get};
 pub use node::{Node, World};
+pub use puppet::Puppet;
 pub use wait::{PATIENCE, until, within};

@@ -17,6 +17,10 @@ mod damage;
 mod disk;
 #[path = "federation/folders.rs"]
 mod folders;
+#[path = "federation/flood.rs"]
+mod flood;
+#[path = "federation/hostile.rs"]
+mod hostile;
 #[path = "federation/joining.rs"]
 mod joining;
 #[path = "federation/killed.rs"]
@@ -33,5 +37,7 @@ mod readme;
 mod shared;
 #[path = "federation/story.rs"]
 mod story;
+#[path = "federation/strangers.rs"]
+mod strangers;
 #[path = "federation/waiting.rs"]
 mod waiting;

@@ -250,6 +250,9 @@ fn show(out: &Out, view: &PeerView) -> Result<(), Failure> {
     for (reason, count) in &view.faults {
         table.row(&["fault", &format!("{reason}: {count}")]);
     }
+    for void in &view.void_entries {
+        table.row(&["void", &format!("entry {}: {}", void.index, void.reason)]);
+    }
     if let Some(note) = &view.note {
         table.row(&["note", note]);
     }

@@ -140,6 +140,12 @@ fn words(charter: Option<&Certified>, rows: &dyn Rows, kind: &EventKind) -> Word
             put("size", json!(size));
             (Severity::Info, format!("log of {} grew to {size}", name(log)), member_of(log), None)
         }
+        EventKind::EntryVoid { log, index, reason } => {
+            put("index", json!(index));
+            put("reason", json!(reason));
+            let text = format!("entry {index} of the log of {} is void: {reason}", name(log));
+            (Severity::Warning, text, member_of(log), None)
+        }
         EventKind::Cosigned { log, size, by } => {
             put("size", json!(size));
             put("by", json!(name(by)));

@@ -2,6 +2,7 @@
 //!
 //! Owns the translation between the artifact store and the core's words. Whose fault a failure is, the transfer says.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,12 +22,15 @@ use super::driver::Mail;
 use super::errands;
 use super::traffic::Traffic;
 use super::view::StoreView;
-use crate::blobs::transfer::{Decision, FetchError, FetchLimits, ServeLimits, Severity, fetch, serve};
+use crate::blobs::transfer::{Decision, FetchError, FetchLimits, PeerFault, ServeLimits, Severity, fetch, serve};
 use crate::blobs::{BlobStore, Expect, Receive, StoreError};
 use crate::net::{BlobStreams, NetHandle};
 
 /// Artifact streams served at a time in one federation; the store bounds them over all.
 const STREAMS_MAX: usize = 256;
+/// Of which so many to one peer: three quarters of what the store serves at a time, so that one peer which takes its time never
+/// holds every place; more than a node fetches at a time by default.
+const STREAMS_PER_PEER: usize = 24;
 /// How long one fetch waits for another of the same artifact.
 const SHARE_MAX: Duration = Duration::from_secs(60);
 /// Opening a stream over a connection that is there. The transport gives up earlier; this is for one that does not.
@@ -94,9 +98,10 @@ impl Fetcher {
                 self.traffic.done(&order.hash);
                 Ok(())
             }
-            Err(FetchError::Peer(fault)) => Err(match fault.severity() {
-                Severity::Misconduct => CoreError::Fault(fault.to_string()),
-                Severity::Unable => CoreError::Refused(fault.to_string()),
+            Err(FetchError::Peer(fault)) => Err(match (fault.severity(), &fault) {
+                (Severity::Misconduct, _) => CoreError::Fault(fault.to_string()),
+                (Severity::Unable, PeerFault::Refused(_)) => CoreError::Refused(fault.to_string()),
+                (Severity::Unable, _) => CoreError::Unfinished(fault.to_string()),
             }),
             Err(FetchError::Local(e)) => Err(own_fault(&e)),
             Err(FetchError::Connection(e)) => Err(CoreError::Connection(e.to_string())),
@@ -156,7 +161,12 @@ pub async fn serve_streams(
     traffic: Arc<Traffic>,
 ) {
     let places = Arc::new(Semaphore::new(STREAMS_MAX));
+    let mut shares: BTreeMap<PeerId, Arc<Semaphore>> = BTreeMap::new();
     while let Some((peer, stream)) = streams.next().await {
+        // Members come and go; whoever is served nothing needs no share.
+        shares.retain(|_, share| share.available_permits() < STREAMS_PER_PEER);
+        let share = shares.entry(peer).or_insert_with(|| Arc::new(Semaphore::new(STREAMS_PER_PEER)));
+        let share = share.clone().try_acquire_owned().ok();
         let Ok(place) = places.clone().try_acquire_owned() else {
             debug!(%peer, "too many artifact streams; one is dropped");
             continue;
@@ -165,11 +175,14 @@ pub async fn serve_streams(
         let stream = traffic.count(peer, stream.compat());
         let task = async move {
             // Looking rows up may touch the disk.
-            let decide = |hash: &Blake3| tokio::task::block_in_place(|| authorize(&*view, &charters, &peer, hash));
+            let decide = |hash: &Blake3| match share {
+                None => Decision::Busy,
+                Some(_) => tokio::task::block_in_place(|| authorize(&*view, &charters, &peer, hash)),
+            };
             if let Err(error) = serve(stream, &blobs, decide, &ServeLimits::default()).await {
                 debug!(%error, "an artifact was not served to its end");
             }
-            drop(place);
+            drop((place, share));
         };
         tokio::spawn(task.instrument(info_span!("serve", %peer)));
     }

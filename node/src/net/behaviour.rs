@@ -22,12 +22,12 @@ use super::admission::{Admission, Members};
 use super::gate::Gated;
 use super::metrics::Counters;
 use super::rpc::{Codec, Protocol};
-use super::{Config, NetError, gossip, limits, rpc, streams};
+use super::{Config, NetError, gossip, limits, pacing, rpc, streams};
 
 /// What members may use.
 #[derive(NetworkBehaviour)]
 pub(super) struct Member {
-    pub(super) gossip: gossip::Behaviour,
+    pub(super) gossip: pacing::Behaviour,
     pub(super) sync: rpc::Behaviour,
     pub(super) blobs: streams::Behaviour,
     pub(super) ping: ping::Behaviour,
@@ -54,8 +54,9 @@ pub(super) fn swarm(
     let answers = Arc::new(Semaphore::new(limits::ANSWER_BUDGET_BYTES));
     let codec = |protocol| Codec::new(protocol, answers.clone(), counters.clone());
     let ping = ping::Config::new().with_interval(config.ping_interval).with_timeout(config.ping_timeout);
+    let gossip = gossip::behaviour(topic, config.drop_gossip).map_err(|e| NetError::Gossip(e.to_string()))?;
     let inner = Member {
-        gossip: gossip::behaviour(topic, config.drop_gossip).map_err(|e| NetError::Gossip(e.to_string()))?,
+        gossip: pacing::Behaviour::new(gossip, counters.clone()),
         sync: rpc::behaviour(codec(Protocol::Sync), true, config.request_timeout),
         blobs: streams::Behaviour::new(accepted, counters.clone()),
         ping: ping::Behaviour::new(ping),

@@ -47,8 +47,6 @@ const TRANSMIT_MAX_BYTES: usize = 2 * GOSSIP_MAX_BYTES;
 const CONTROL_IDS: usize = 350;
 /// Cap of control messages on receipt, in bytes: several of [`CONTROL_IDS`] ids at 34 bytes.
 const CONTROL_MAX_BYTES: usize = 48 << 10;
-/// How long a message's id is remembered, so that it is not passed on twice.
-const REMEMBERED: Duration = Duration::from_secs(120);
 
 /// Why gossip could not be set up; only a mistake in the constants above can cause it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -65,7 +63,7 @@ pub(super) fn behaviour(topic: &IdentTopic, silent: bool) -> Result<Behaviour, G
         .max_publish_messages(64)
         .max_control_messages_sent(CONTROL_IDS)
         .max_control_message_size(CONTROL_MAX_BYTES)
-        .duplicate_cache_time(REMEMBERED)
+        .duplicate_cache_time(limits::GOSSIP_REMEMBERED)
         // Up to nine members everyone is everyone's neighbour: one hop. At 150 members it is two or three.
         .mesh_n(8)
         .mesh_n_low(5)

@@ -77,6 +77,16 @@ pub const OUTBOX_HARD: usize = 512;
 /// Gossip messages that wait for one slow member: at most 6 MiB each.
 pub const GOSSIP_QUEUE: usize = 128;
 
+/// Gossip of one member: burst, in units of one message and [`GOSSIP_UNIT_BYTES`].
+pub const GOSSIP_BURST: u32 = 8_192;
+/// Gossip of one member: units per second. Far above what members say to each other: a release is some three messages of each.
+/// With the burst it bounds what is remembered of one member's messages ([`GOSSIP_REMEMBERED`]) to 39,000 ids, some 10 MiB.
+pub const GOSSIP_PER_S: u32 = 1_024;
+/// A message costs one unit more for each of these, in bytes.
+pub const GOSSIP_UNIT_BYTES: usize = 4 << 10;
+/// How long a message's id is remembered, so that it is not passed on twice: far longer than any queue holds one.
+pub const GOSSIP_REMEMBERED: Duration = Duration::from_secs(30);
+
 /// Join requests of one stranger: burst.
 pub const JOIN_PEER_BURST: u32 = 30;
 /// Join requests of one stranger: per second.

@@ -75,6 +75,8 @@ counters! {
     blob_streams_dropped,
     /// Gossip messages received.
     gossip_received,
+    /// Times that a member brought more gossip than it may and was not read for a while.
+    gossip_slowed,
     /// Gossip messages dropped because their reader was behind.
     gossip_dropped,
     /// Gossip messages published.

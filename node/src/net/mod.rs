@@ -30,6 +30,7 @@ mod gossip;
 pub mod keylog;
 pub mod limits;
 mod metrics;
+mod pacing;
 mod rate;
 mod requests;
 mod rpc;
@@ -48,8 +49,8 @@ pub use rpc::{Protocol, RequestError, Responder};
 pub use status::{ConnectionStatus, PeerStatus, Status};
 pub use streams::{BlobStream, BlobStreams, StreamError};
 
-/// Targets of the `tracing` events of the libraries below that hostile peers can cause at "warn" or "error": to be appended to
-/// the daemon's log filter, so that nobody fills its disk from outside.
+/// Targets of the `tracing` events of the libraries below that hostile peers can cause at "warn" or "error": the daemon's log
+/// filter starts with it, so that nobody fills its disk from outside.
 pub const LOG_FILTER: &str =
     "libp2p_request_response=error,libp2p_gossipsub=error,libp2p_swarm=error,yamux=off,libp2p_yamux=off";
 

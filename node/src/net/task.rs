@@ -262,7 +262,7 @@ impl Task {
             return;
         }
         let topic = self.topic.hash();
-        match self.swarm.behaviour_mut().members.inner_mut().gossip.publish(topic, bytes) {
+        match self.swarm.behaviour_mut().members.inner_mut().gossip.inner_mut().publish(topic, bytes) {
             Ok(_) => self.counters.gossip_published.one(),
             Err(gossipsub::PublishError::Duplicate) => {}
             Err(error) => {
@@ -281,7 +281,7 @@ impl Task {
                 MessageAcceptance::Reject
             }
         };
-        let gossip = &mut self.swarm.behaviour_mut().members.inner_mut().gossip;
+        let gossip = self.swarm.behaviour_mut().members.inner_mut().gossip.inner_mut();
         gossip.report_message_validation_result(&id.id, &id.from, acceptance);
     }
 

@@ -166,8 +166,10 @@ pub enum FetchError {
     Refused(String),
     /// The holder sent something wrong.
     Fault(String),
-    /// The connection broke, or made no progress.
+    /// The connection broke.
     Connection(String),
+    /// The holder let go before the end: it stalled, was too slow, or ended early.
+    Unfinished(String),
     /// This node could not take it: over the limit, a failing disk.
     Local(String),
     /// This node's disk is too full to take it.
@@ -178,9 +180,12 @@ impl FetchError {
     /// The reason in words.
     pub fn text(&self) -> &str {
         match self {
-            Self::Refused(text) | Self::Fault(text) | Self::Connection(text) | Self::Local(text) | Self::Full(text) => {
-                text
-            }
+            Self::Refused(text)
+            | Self::Fault(text)
+            | Self::Connection(text)
+            | Self::Unfinished(text)
+            | Self::Local(text)
+            | Self::Full(text) => text,
         }
     }
 }
@@ -383,6 +388,15 @@ pub enum EventKind {
         /// Its size.
         size: u64,
     },
+    /// An entry of a log was judged void: it stays in the log without effect.
+    EntryVoid {
+        /// Its log.
+        log: PeerId,
+        /// Its place.
+        index: u64,
+        /// Why.
+        reason: String,
+    },
     /// A log was cosigned.
     Cosigned {
         /// Which.
@@ -465,6 +479,7 @@ impl EventKind {
         match self {
             Self::CharterAdopted { .. } => "charter_adopted",
             Self::LogGrew { .. } => "log_grew",
+            Self::EntryVoid { .. } => "entry_void",
             Self::Cosigned { .. } => "cosigned",
             Self::HoldingsChanged { .. } => "holdings_changed",
             Self::ReleaseAvailable { .. } => "release_available",

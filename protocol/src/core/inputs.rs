@@ -6,6 +6,7 @@ use super::api::{Effect, EventKind, Fault, Input};
 use super::outreach::Outreach;
 use super::peers::Peers;
 use super::standing::Standing;
+use super::voids::Voids;
 use super::{Cx, agree, approve, info, join, lodge, logs, own, replicate, serve, start, sync};
 use crate::documents::Kind;
 use crate::envelope::Envelope;
@@ -27,6 +28,7 @@ pub struct Parts<'a> {
     pub join: &'a mut join::Join,
     pub standing: &'a mut Standing,
     pub outreach: &'a mut Outreach,
+    pub voids: &'a mut Voids,
     pub dirty: &'a mut bool,
 }
 
@@ -107,6 +109,7 @@ impl Parts<'_> {
     /// What follows from records that are part of the view now.
     fn follow(&mut self, cx: &mut Cx<'_>) -> Result<(), RowsError> {
         self.start.tick(cx, self.peers)?;
+        self.voids.tell(cx)?;
         if self.standing.take_gate() {
             self.gate(cx)?;
         }

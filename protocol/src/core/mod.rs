@@ -26,6 +26,7 @@ mod succession;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod voids;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,14 +97,32 @@ impl Cx<'_> {
     fn event(&mut self, kind: EventKind) {
         self.effects.push(Effect::Event(Event { time_ms: self.now.wall_ms, kind }));
     }
-    /// Counts a refusal by its reason and says whose fault it was.
+    /// Counts a refusal by its reason and says whose fault it was. Not every one is told: whoever sends rubbish without end would
+    /// else push everything out of the events, and fill the disk with lines of the log. After the first eight of a peer and
+    /// reason each doubling is, with the number so far.
     fn refuse(&mut self, peer: Option<PeerId>, reason: &'static str, text: impl Into<String>) {
-        *self.counts.entry(reason.to_owned()).or_default() += 1;
+        let so_far = self.count(peer, reason, 1);
+        let text = match so_far {
+            0..=8 => text.into(),
+            n if n.is_power_of_two() => format!("{} ({n} times so far)", text.into()),
+            _ => return,
+        };
+        self.event(EventKind::Refused { peer, reason: reason.to_owned(), text });
+    }
+    /// Counts `n` refusals; returns how many there are of this peer, or of all strangers.
+    fn count(&mut self, peer: Option<PeerId>, reason: &'static str, n: u64) -> u64 {
+        let all = self.counts.entry(reason.to_owned()).or_default();
+        *all += n;
+        let all = *all;
         // Of members only: strangers are many and would fill the memory.
-        if let Some(peer) = peer.filter(|p| self.charter.as_ref().is_some_and(|c| c.member_of(p).is_some())) {
-            *self.faults.entry(peer).or_default().entry(reason).or_default() += 1;
+        match peer.filter(|p| self.charter.as_ref().is_some_and(|c| c.member_of(p).is_some())) {
+            Some(peer) if n > 0 => {
+                let of_peer = self.faults.entry(peer).or_default().entry(reason).or_default();
+                *of_peer += n;
+                *of_peer
+            }
+            _ => all,
         }
-        self.event(EventKind::Refused { peer, reason: reason.to_owned(), text: text.into() });
     }
     fn is_member(&self) -> bool {
         self.charter.as_ref().is_some_and(|c| c.charter.member(&self.own.member).is_some())
@@ -131,6 +150,7 @@ pub struct Core {
     join: join::Join,
     standing: standing::Standing,
     outreach: outreach::Outreach,
+    voids: voids::Voids,
     /// Something that other parts react to was recorded since they last looked.
     dirty: bool,
 }
@@ -168,6 +188,7 @@ impl Core {
             join,
             standing: standing::Standing::load(view)?,
             outreach: outreach::Outreach::default(),
+            voids: voids::Voids::default(),
             dirty: true,
         })
     }
@@ -208,11 +229,13 @@ impl Core {
             join: &mut self.join,
             standing: &mut self.standing,
             outreach: &mut self.outreach,
+            voids: &mut self.voids,
             dirty: &mut self.dirty,
         };
         parts.handle(&mut cx, input)?;
         let step = Step { batch: Batch { records: cx.records }, effects: cx.effects };
         self.standing.note(&step.batch.records);
+        self.voids.note(&step.batch.records);
         self.dirty |= !step.batch.is_empty();
         Ok(step)
     }

@@ -257,6 +257,8 @@ impl Replicate {
                         let peer = Some(from).filter(|peer| *peer != cx.own.node.peer());
                         cx.refuse(peer, "bad_artifact", text.clone());
                     }
+                    // No misconduct: a holder that is killed looks the same. Counted, so that one who always does it shows.
+                    FetchError::Unfinished(text) => cx.refuse(Some(from), "artifact_unfinished", text.clone()),
                     // Nobody else can help against an own fault: wait, then try all again.
                     FetchError::Local(text) | FetchError::Full(text) => {
                         job.failures += 1;

@@ -501,6 +501,23 @@ pub fn logs(rows: &dyn Rows) -> Result<Vec<(PeerId, LogRow)>, RowsError> {
     Ok(out)
 }
 
+/// Void entries of `log` from `from` on, ascending, with their reasons: at most `limit`.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn voids(rows: &dyn Rows, log: &PeerId, from: u64, limit: usize) -> Result<Vec<(u64, String)>, RowsError> {
+    let Some(row) = self::log(rows, log)? else { return Ok(Vec::new()) };
+    let mut out = Vec::new();
+    for (at, _) in rows.scan(Table::Logs, &key::voids_of(log), &key::void(log, from), limit)? {
+        let index = at.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let entry: Option<EntryRow> = get(rows, Table::Entries, &key::numbered(row.number, index))?;
+        if let Some(Verdict::Void(reason)) = entry.map(|entry| entry.verdict) {
+            out.push((index, reason));
+        }
+    }
+    Ok(out)
+}
+
 /// The stored hashes of one log.
 pub struct LogHashes<'a> {
     /// Where they are read.

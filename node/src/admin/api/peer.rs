@@ -153,6 +153,9 @@ pub struct PeerView {
     pub bytes_sent: u64,
     /// Faults counted against it, by reason.
     pub faults: std::collections::BTreeMap<String, u64>,
+    /// Entries of its log that are void, the newest ones: at most [`super::VOID_MAX`].
+    #[serde(default)]
+    pub void_entries: Vec<super::VoidEntry>,
     /// An operator's reason for a pause or block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

@@ -166,7 +166,22 @@ pub struct OwnLog {
     pub witnesses: u32,
     /// Other members that could: the n-1.
     pub witnesses_of: u32,
+    /// Entries that all members hold for void, the newest ones: at most [`VOID_MAX`].
+    #[serde(default)]
+    pub void: Vec<VoidEntry>,
 }
+
+/// An entry that stays in its log without effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoidEntry {
+    /// Its index.
+    pub index: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Void entries of one log that are named.
+pub const VOID_MAX: usize = 10;
 
 /// One member as this node sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,6 +211,9 @@ pub struct MemberRow {
     pub log: LogState,
     /// When its own latest timestamp is older than the freshness bound.
     pub stale: bool,
+    /// Entries of its log that are void, counted up to a thousand; `peer show` names them.
+    #[serde(default)]
+    pub void: u64,
 }
 
 /// State of a log.

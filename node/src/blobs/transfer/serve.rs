@@ -25,6 +25,8 @@ pub enum Decision {
     NotFound,
     /// It is restricted to others.
     NotAllowed,
+    /// The peer is being served as much at a time as it may be.
+    Busy,
 }
 
 /// What a client has to keep up.
@@ -119,6 +121,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Decision::Serve => {}
         Decision::NotFound => return refuse(stream, Some(hash), Refusal::NotFound, limits).await,
         Decision::NotAllowed => return refuse(stream, Some(hash), Refusal::NotAllowed, limits).await,
+        Decision::Busy => return refuse(stream, Some(hash), Refusal::Busy, limits).await,
     }
     let Ok(_place) = store.0.serving.clone().try_acquire_owned() else {
         return refuse(stream, Some(hash), Refusal::Busy, limits).await;

@@ -259,6 +259,15 @@ fn of_federation(raise: &mut Raise<'_>, f: &FederationStatus) {
             "stop the other copy; a new writer has to be named with the root key before this member can publish again";
         raise.put("own_log_forked", Error, "", text, next);
     }
+    // The publisher's node judges as all others do: this is how their reason reaches its operator.
+    if let (Some(newest), total) = (f.log.void.last(), own.map_or(0, |m| m.void)) {
+        let text = format!(
+            "{total} entries of this member's log are void for all members; the newest is entry {}: {}",
+            newest.index, newest.reason
+        );
+        let next = "what it said has no effect and stays in the log: publish it again as it should be, under a new version; if nobody here signed it, replace the key";
+        raise.put("own_entry_void", Warning, "", text, next);
+    }
 }
 
 fn missing(raise: &mut Raise<'_>, f: &FederationStatus) {
@@ -319,6 +328,11 @@ fn of_member(raise: &mut Raise<'_>, m: &MemberRow) {
         let word = if offset > 0 { "ahead of" } else { "behind" };
         let text = format!("the clock of {handle} is {} s {word} this node's", offset.unsigned_abs() / 1_000);
         raise.put("clock_offset", Warning, handle, text, "check which of the two is wrong; both should follow NTP");
+    }
+    if m.void > 0 && !m.own {
+        let text = format!("{} entries of the log of {handle} are void", m.void);
+        let next = format!("`verbund peer show {handle}` gives the reasons; its own operator sees them too");
+        raise.put("member_entry_void", Info, handle, text, &next);
     }
     if m.stale {
         let text =

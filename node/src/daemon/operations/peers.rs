@@ -140,6 +140,7 @@ pub async fn peer_show(node: &Arc<Node>, request: PeerRequest) -> Result<PeerVie
         bytes_received: moved.received,
         bytes_sent: moved.sent,
         faults: faults.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+        void_entries: survey.void_entries(&peer),
         note: written.reason,
     })
 }

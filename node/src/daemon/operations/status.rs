@@ -155,7 +155,7 @@ async fn space(node: &Node, named: &[Named]) -> Result<(Disk, Journal), Problem>
 }
 
 /// Counters of the network that speak of something refused or dropped.
-const REFUSING: [&str; 16] = [
+const REFUSING: [&str; 17] = [
     "refused_blocked",
     "refused_join_off",
     "refused_full",
@@ -169,6 +169,7 @@ const REFUSING: [&str; 16] = [
     "unanswered",
     "protocol_refused",
     "blob_streams_dropped",
+    "gossip_slowed",
     "gossip_dropped",
     "gossip_rejected",
     "wrong_keys",
@@ -318,6 +319,7 @@ fn own_log(survey: &Survey) -> OwnLog {
         witnessed_size: row.witnessed.map_or(0, |(size, _)| size),
         witnesses: count(survey.witnesses),
         witnesses_of: count(others),
+        void: survey.void_entries(&survey.me.peer),
     }
 }
 
@@ -344,6 +346,7 @@ pub(super) fn member_rows(survey: &Survey) -> Vec<MemberRow> {
             log_size: log.map_or(0, LogRow::size),
             log: log.map_or(LogState::Open, log_state),
             stale: !own && log.is_some_and(|l| l.end().is_none()) && stale(survey, &peer),
+            void: survey.voids.get(&peer).map_or(0, |all| all.len() as u64),
         });
         if let (true, Some(row)) = (own, out.last_mut()) {
             row.behind_by = survey.stock.missing;

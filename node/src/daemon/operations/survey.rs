@@ -20,11 +20,13 @@ use super::super::fetch::erased;
 use super::super::node::{Named, Node, problem};
 use super::super::scrub::{self, Place};
 use crate::admin::Problem;
-use crate::admin::api::{Connection, Moment, Standing};
+use crate::admin::api::{Connection, Moment, Standing, VOID_MAX, VoidEntry};
 use crate::net;
 
 /// Missing releases that one answer names: more would not fit it.
 pub const LISTED_MAX: usize = 10_000;
+/// Void entries of one log that are looked at.
+const VOIDS_MAX: usize = 1_000;
 /// Quarantined files that are looked at.
 pub const QUARANTINE_MAX: usize = 10_000;
 
@@ -73,6 +75,7 @@ struct Read {
     charter: Option<Arc<Certified>>,
     notes: BTreeMap<PeerId, PeerNote>,
     logs: BTreeMap<PeerId, LogRow>,
+    voids: BTreeMap<PeerId, Vec<(u64, String)>>,
     witnesses: usize,
     stock: Stock,
 }
@@ -127,6 +130,8 @@ pub struct Survey {
     pub notes: BTreeMap<PeerId, PeerNote>,
     /// Logs.
     pub logs: BTreeMap<PeerId, LogRow>,
+    /// Void entries of logs that have any, with their reasons, ascending.
+    pub voids: BTreeMap<PeerId, Vec<(u64, String)>>,
     /// Other members that cosigned the own log as it is.
     pub witnesses: usize,
     /// Releases.
@@ -172,7 +177,7 @@ pub async fn survey(node: &Node, named: &Named, listed: usize) -> Result<Survey,
         let charter = charters.newest(view)?;
         read(view, charter, &own, &holdings, &damaged, listed)
     });
-    let Read { charter, notes, logs, witnesses, stock } = read.await.map_err(problem)?;
+    let Read { charter, notes, logs, voids, witnesses, stock } = read.await.map_err(problem)?;
     if let Some(entry) = charter.as_ref().and_then(|c| c.charter.member(&me.member)) {
         me.handle.clone_from(&entry.handle);
     }
@@ -195,9 +200,19 @@ pub async fn survey(node: &Node, named: &Named, listed: usize) -> Result<Survey,
         net,
         notes,
         logs,
+        voids,
         witnesses,
         stock,
     })
+}
+
+impl Survey {
+    /// The newest void entries of a log, as they are shown.
+    pub fn void_entries(&self, log: &PeerId) -> Vec<VoidEntry> {
+        let all = self.voids.get(log).map(Vec::as_slice).unwrap_or_default();
+        let newest = all.get(all.len().saturating_sub(VOID_MAX)..).unwrap_or_default();
+        newest.iter().map(|(index, reason)| VoidEntry { index: *index, reason: reason.clone() }).collect()
+    }
 }
 
 /// The place of a release.
@@ -231,6 +246,12 @@ fn read(
             ) {
                 out.stock.quarantined.insert(*hash);
             }
+        }
+    }
+    for log in logs.keys() {
+        let found = state::voids(rows, log, 0, VOIDS_MAX)?;
+        if !found.is_empty() {
+            out.voids.insert(*log, found);
         }
     }
     (out.charter, out.logs) = (charter, logs);

@@ -3,13 +3,13 @@
 use super::world::World;
 use super::world::ops::catalogue;
 use super::world::org::{Org, Wish};
-use crate::core::{Command, EventKind, FetchError};
+use crate::core::{Command, Event, EventKind, FetchError};
 use crate::documents::{Correction, Document as _};
 use crate::ids::FederationId;
 use crate::keys::SecretKey;
 use crate::log::{Checkpoint, Origin, sign_checkpoint, tree};
 use crate::view::rows::{Rows, Table};
-use crate::view::state::{Verdict, key};
+use crate::view::state::{self, Verdict, key};
 use crate::wire::{self, Gossip};
 
 fn hund(version: &str) -> Wish<'_> {
@@ -120,6 +120,15 @@ fn void_everywhere(w: &World, node: usize, index: u64, why: &str) {
     for other in w.up() {
         let verdict = w.verdict(other, w.nodes[node].peer(), index);
         assert!(matches!(&verdict, Some(Verdict::Void(text)) if text.contains(why)), "{verdict:?}");
+        let log = w.nodes[node].peer();
+        let marked = state::voids(&w.nodes[other].disk, &log, 0, 10).unwrap();
+        assert!(matches!(marked.as_slice(), [(at, text)] if *at == index && text.contains(why)), "{marked:?}");
+        let told =
+            |e: &EventKind| matches!(e, EventKind::EntryVoid { log: l, index: i, .. } if (*l, *i) == (log, index));
+        assert_eq!(w.nodes[other].events.iter().filter(|e| told(&e.kind)).count(), 1);
+        let core = w.nodes[other].core.as_ref().unwrap();
+        let report = core.peers().into_iter().find(|p| p.peer == log).unwrap();
+        assert_eq!(report.faults.get("entry_void"), Some(&1));
     }
     same_catalogue(w);
 }
@@ -151,7 +160,32 @@ fn a_release_without_authority_is_void_with_its_reason_on_every_node() {
         w.run(1_000);
         void_everywhere(&w, 2, index, why);
         assert_eq!(w.releases(0).len(), 1);
+        // Back from its fault, the publisher's own node has it from the others, and the reason with it.
+        w.start(2);
+        let log = w.nodes[2].peer();
+        w.expect(60_000, "the reason is back at its publisher", |w| {
+            let marked = state::voids(&w.nodes[2].disk, &log, 0, 10).unwrap();
+            matches!(marked.as_slice(), [(at, text)] if *at == index && text.contains(why))
+        });
     }
+}
+
+#[test]
+fn rubbish_without_end_is_counted_and_told_now_and_then() {
+    let mut w = World::of(28, 2);
+    let from = w.nodes[1].peer();
+    let before = w.nodes[0].events.len();
+    for n in 0..100_u8 {
+        let id = w.id();
+        w.step(0, crate::core::Input::Gossip { id, from, bytes: vec![n; 3] });
+    }
+    let core = w.nodes[0].core.as_ref().unwrap();
+    assert_eq!(core.counts().get("bad_gossip"), Some(&100));
+    assert_eq!(core.peers().iter().find(|p| p.peer == from).unwrap().faults.get("bad_gossip"), Some(&100));
+    let refused = |e: &&Event| matches!(&e.kind, EventKind::Refused { reason, .. } if reason == "bad_gossip");
+    let told: Vec<_> = w.nodes[0].events[before..].iter().filter(refused).collect();
+    assert_eq!(told.len(), 8 + 3, "the first eight, then 16, 32 and 64");
+    assert!(matches!(&told[10].kind, EventKind::Refused { text, .. } if text.ends_with("(64 times so far)")));
 }
 
 #[test]

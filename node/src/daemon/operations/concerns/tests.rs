@@ -21,6 +21,7 @@ fn member(handle: &str, own: bool) -> MemberRow {
         log_size: 3,
         log: LogState::Open,
         stale: false,
+        void: 0,
     }
 }
 
@@ -90,6 +91,12 @@ fn each_worry_has_its_code() {
     check(&|s, _| s.federations[0].over_limit = 1, "over_limit", Warning);
     check(&|s, _| s.federations[0].standing = Standing::Former, "not_a_member", Warning);
     check(&|s, _| s.federations[0].members[0].log = LogState::Forked, "own_log_forked", Error);
+    let void = |s: &mut Status, _: &mut Facts| {
+        s.federations[0].members[0].void = 1;
+        s.federations[0].log.void = vec![VoidEntry { index: 7, reason: "published before".into() }];
+    };
+    check(&void, "own_entry_void", Warning);
+    check(&|s, _| s.federations[0].members[1].void = 2, "member_entry_void", Info);
     check(&|s, _| s.federations[0].members[1].log = LogState::Forked, "log_forked", Error);
     check(&|s, _| s.federations[0].members[1].stale = true, "member_stale", Warning);
     check(&|s, _| s.federations[0].members[1].connection = Connection::Paused, "peer_paused", Info);
