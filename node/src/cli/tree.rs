@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use sha2::Digest as _;
-use verbund_protocol::ids::{Blake3, Sha256};
+use verbund_protocol::ids::Sha256;
 
 use super::host::FileDigest;
 
@@ -57,16 +57,6 @@ pub(super) fn walk(root: &Path) -> io::Result<Tree> {
     Ok(tree)
 }
 
-/// Size and both hashes of a file that is no link.
-pub(super) fn hash(path: &Path) -> io::Result<(u64, Sha256, Blake3)> {
-    let file = open(path)?;
-    let mut blake = blake3::Hasher::new();
-    let (size, sha256) = pieces(file, |piece| {
-        blake.update(piece);
-    })?;
-    Ok((size, sha256, Blake3(*blake.finalize().as_bytes())))
-}
-
 /// Opens a file that is no link; never waits for the other end of a pipe.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
@@ -76,24 +66,19 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Size and SHA-256 of an open file.
-pub(super) fn digest(file: File) -> io::Result<FileDigest> {
-    pieces(file, |_| ()).map(|(size, sha256)| FileDigest { size, sha256 })
-}
-
-fn pieces(mut file: File, mut also: impl FnMut(&[u8])) -> io::Result<(u64, Sha256)> {
+pub(super) fn digest(mut file: File) -> io::Result<FileDigest> {
     let mut sha = sha2::Sha256::new();
     let mut buffer = vec![0; PIECE];
     let mut size = 0u64;
     loop {
         let read = match file.read(&mut buffer) {
-            Ok(0) => return Ok((size, Sha256(sha.finalize().into()))),
+            Ok(0) => return Ok(FileDigest { size, sha256: Sha256(sha.finalize().into()) }),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
         let piece = buffer.get(..read).unwrap_or_default();
         sha.update(piece);
-        also(piece);
         size += read as u64;
     }
 }
