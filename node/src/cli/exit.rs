@@ -199,7 +199,11 @@ impl From<ClientError> for Failure {
                         "start it with `verbund run --data-dir DIR`, or name it with --data-dir, VERBUND_DATA_DIR or --socket"
                     }
                 };
-                Self::new(Exit::Unreachable, text).next(next)
+                let exit = match source.kind() {
+                    ErrorKind::PermissionDenied => Exit::Denied,
+                    _ => Exit::Unreachable,
+                };
+                Self::new(exit, text).next(next)
             }
             ClientError::Broken(_) => Self::new(Exit::Unreachable, text).next(
                 "see whether the daemon still runs (`verbund status`) and what its log says; then repeat the command",
