@@ -19,3 +19,5 @@ mod publishing;
 mod pulling;
 #[path = "federation/story.rs"]
 mod story;
+#[path = "federation/surface.rs"]
+mod surface;
