@@ -12,7 +12,7 @@ async fn publishing(ticks: Vec<Value>) -> (Running, tempfile::TempDir) {
     });
     let created = json!({
         "release": "de-he/x@1.0.0", "digest": Sha256([7; 32]), "index": 9, "unchanged": false, "warnings": [],
-        "members": ["de-rp", "de-sl"]
+        "members": ["de-rp", "de-sl"], "audience": ["de-rp", "de-sl"]
     });
     let fake = Fake::default().answers("release_check", checked).answers("release_create", created);
     *fake.lines.lock().unwrap() = ticks.into_iter().map(Ok).collect();
