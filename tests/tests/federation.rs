@@ -39,5 +39,7 @@ mod shared;
 mod story;
 #[path = "federation/strangers.rs"]
 mod strangers;
+#[path = "federation/surface.rs"]
+mod surface;
 #[path = "federation/waiting.rs"]
 mod waiting;

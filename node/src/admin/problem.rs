@@ -133,7 +133,8 @@ impl fmt::Display for Refusal {
             write!(f, "{part}: ")?;
         }
         if !self.value.is_empty() {
-            write!(f, "{:?}: ", self.value)?;
+            // Texts come with their quotes already.
+            write!(f, "{}: ", self.value)?;
         }
         f.write_str(&self.rule)
     }

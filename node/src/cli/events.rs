@@ -30,6 +30,9 @@ pub(super) async fn events(context: &Context<'_>, args: EventsArgs) -> Result<()
         EventsRequest { federation: context.federation(), after: args.after, limit: args.limit, code: args.code };
     if !args.follow {
         let answer = context.call::<op::EventList>(request).await?;
+        if answer.events.is_empty() {
+            context.out.note("no such event since the daemon started");
+        }
         return answer.events.iter().try_for_each(|event| show(&context.out, event));
     }
     let mut lines = context.client()?.lines::<_, Event>(paths::EVENTS, &request).await?;
@@ -54,8 +57,15 @@ fn show(out: &Out, event: &Event) -> Result<(), Failure> {
     for part in [event.federation.clone(), member, event.release.clone()].into_iter().flatten() {
         place.push_str(&format!(" {part}"));
     }
-    let text = format!("{} {} {severity} {}{place}: {}", event.at, event.number, event.code, event.text);
+    let text = format!("{} {:>5} {severity} {}{place}: {}", stamp(event.at), event.number, event.code, event.text);
     out.line(clean(&text))
+}
+
+/// A moment with three digits of a second, so that lines stand below each other.
+fn stamp(at: Moment) -> String {
+    let text = at.to_string();
+    let (seconds, rest) = text.trim_end_matches('Z').split_once('.').unwrap_or((text.trim_end_matches('Z'), ""));
+    format!("{seconds}.{rest:0<3}Z")
 }
 
 /// Who changed what through the admin socket.
@@ -72,14 +82,30 @@ pub(super) struct AuditArgs {
 pub(super) async fn audit(context: &Context<'_>, args: AuditArgs) -> Result<(), Failure> {
     let request = AuditRequest { federation: context.federation(), limit: args.limit, since: args.since };
     let answer = context.call::<op::AuditList>(request).await?;
+    if answer.records.is_empty() {
+        context.out.note("nothing was changed yet, or not since then");
+        return if context.out.json { context.out.json(&answer) } else { Ok(()) };
+    }
     context.out.show(&answer, |out, answer| {
         let mut table = Table::new(&["TIME", "USER", "PID", "OPERATION", "OUTCOME", "FEDERATION", "SUBJECT"]);
         for r in &answer.records {
             let user = r.user.clone().unwrap_or_else(|| r.uid.to_string());
             let pid = r.pid.map_or_else(|| "–".to_owned(), |pid| pid.to_string());
             let federation = r.federation.as_deref().unwrap_or("–");
-            table.row(&[&r.at.to_string(), &user, &pid, &r.operation, &r.outcome, federation, &r.subject]);
+            table.row(&[&stamp(r.at), &user, &pid, &r.operation, &r.outcome, federation, &r.subject]);
         }
         table.write(out)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_have_one_width() {
+        let stamps = [0, 70, 739, 700].map(|ms| stamp(Moment::from_unix_ms(1_000 + ms)));
+        let wanted = ["000", "070", "739", "700"].map(|ms| format!("1970-01-01T00:00:01.{ms}Z"));
+        assert_eq!(stamps, wanted);
+    }
 }

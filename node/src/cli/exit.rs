@@ -199,7 +199,11 @@ impl From<ClientError> for Failure {
                         "start it with `verbund run --data-dir DIR`, or name it with --data-dir, VERBUND_DATA_DIR or --socket"
                     }
                 };
-                Self::new(Exit::Unreachable, text).next(next)
+                let exit = match source.kind() {
+                    ErrorKind::PermissionDenied => Exit::Denied,
+                    _ => Exit::Unreachable,
+                };
+                Self::new(exit, text).next(next)
             }
             ClientError::Broken(_) => Self::new(Exit::Unreachable, text).next(
                 "see whether the daemon still runs (`verbund status`) and what its log says; then repeat the command",
@@ -246,13 +250,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_daemon_is_5_and_says_where_and_what_to_do() {
-        for kind in
-            [std::io::ErrorKind::NotFound, std::io::ErrorKind::ConnectionRefused, std::io::ErrorKind::PermissionDenied]
-        {
+    fn a_daemon_that_is_not_there_is_5_and_one_that_may_not_be_asked_4_with_where_and_what_to_do() {
+        let kinds = [
+            (std::io::ErrorKind::NotFound, 5),
+            (std::io::ErrorKind::ConnectionRefused, 5),
+            (std::io::ErrorKind::PermissionDenied, 4),
+        ];
+        for (kind, exit) in kinds {
             let error = ClientError::Unreachable { socket: "/d/admin.sock".into(), source: kind.into() };
             let failure = Failure::from(error);
-            assert_eq!(failure.exit as u8, 5);
+            assert_eq!(failure.exit as u8, exit);
             assert!(failure.text.contains("/d/admin.sock") && !failure.next_step.is_empty());
         }
     }

@@ -15,6 +15,7 @@ use super::exit::Failure;
 use super::run::Ready;
 use crate::admin::api::Moment;
 use crate::config::{Effective, Endpoint};
+pub use crate::publish::{FileSource, Said};
 
 /// The keys that `init` made, or found from an interrupted run.
 #[derive(Debug)]
@@ -66,18 +67,18 @@ pub struct Launch {
 }
 
 /// A file found by the scanner.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ScannedFile {
     /// Path in the release.
     pub path: String,
-    /// Where it lies; not a link.
-    pub disk: PathBuf,
     /// Media type as recognised.
     pub media_type: String,
+    /// The file itself, as it was scanned: what is sent is read through it, never by its path again.
+    pub source: FileSource,
 }
 
 /// What the scanner found.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Scan {
     /// Metadata of `process.toml` and derived from the folder, as JSON; the daemon completes it.
     pub metadata: serde_json::Value,
@@ -87,6 +88,8 @@ pub struct Scan {
     pub warnings: Vec<String>,
     /// What is left out on purpose: `.git`, `Thumbs.db`, …
     pub skipped: Vec<String>,
+    /// Whether this is a single file, described by what was said and found in it.
+    pub single: bool,
 }
 
 /// Size and hash of a file that lies in a folder.
@@ -162,11 +165,11 @@ pub trait Host: Send + Sync {
     /// Why it could not start, or had to stop.
     fn run(&self, launch: Launch) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>>;
 
-    /// Scans a folder, or a single export file, strictly.
+    /// Scans a folder, or a single export file of which something may be `said`, strictly.
     ///
     /// # Errors
     /// All broken rules in [`Failure::errors`].
-    fn scan(&self, path: &Path) -> Result<Scan, Failure>;
+    fn scan(&self, path: &Path, said: &Said) -> Result<Scan, Failure>;
 
     /// A commented `process.toml` for a folder.
     ///

@@ -108,7 +108,7 @@ fn already(data_dir: &Path, file: &Path) -> Failure {
         .and_then(|config| config.handle)
         .map_or_else(String::new, |handle| format!(" for {handle}"));
     Failure::failed(format!("{} is initialised already{whose}; nothing was changed", data_dir.display()))
-        .next("start it with `verbund run --data-dir …`, or choose another directory")
+        .next(format!("start it with `verbund run --data-dir {}`, or choose another directory", data_dir.display()))
 }
 
 /// Makes the directory, or takes an existing one that is empty, or that an interrupted `init` left.
@@ -117,6 +117,10 @@ fn directory(path: &Path) -> Result<(), Failure> {
         let what = format!("{what} {}", path.display());
         move |error: std::io::Error| Failure::io(what, &error)
     };
+    if path.metadata().is_ok_and(|meta| !meta.is_dir()) {
+        return Err(Failure::failed(format!("{} is there already and is no directory", path.display()))
+            .next("choose an empty or a new directory"));
+    }
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("cannot create"))?;
     let entries = std::fs::read_dir(path).map_err(io("cannot read"))?;
     let foreign: Vec<String> = entries

@@ -128,12 +128,8 @@ fn describe(request: &JoinRequest, now: Moment) -> String {
 }
 
 fn decision(out: &Out, decision: &Decision) -> Result<(), Failure> {
-    let effective = decision
-        .charter_version
-        .map_or_else(|| "not yet effective".to_owned(), |version| format!("effective with charter version {version}"));
-    let (approvals, needed) = (decision.approvals, decision.needed);
-    out.line(format!("{} {}", decision.handle, clean(&decision.fingerprint)))?;
-    out.line(format!("{}: {approvals} of {needed} approvals, {effective}", clean(&decision.text)))
+    out.line(clean(format!("{} {}", decision.handle, decision.fingerprint).trim()))?;
+    out.line(clean(&decision.text))
 }
 
 /// Members in a table.

@@ -190,20 +190,37 @@ pub fn main(host: &dyn Host) -> ExitCode {
 
 /// Parses and carries out; the way of writing comes back so that a failure can be told in it.
 fn start(host: &dyn Host, arguments: impl Iterator<Item = OsString>) -> (Out, Result<Exit, Failure>) {
+    let arguments: Vec<OsString> = arguments.collect();
+    let json = asks_for_json(&arguments);
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors; a reader that left is none either.
+        // Help and version are no errors; a reader that left is none either.
+        Err(error) if error.exit_code() == 0 || !json => {
             let _ = error.print();
             let exit = if error.exit_code() == 0 { Exit::Ok } else { Exit::Usage };
             return (Out::process(false, false, 0), Ok(exit));
         }
+        Err(error) => return (Out::process(true, false, 0), Err(misunderstood(&error))),
     };
     let Global { data_dir, socket, federation, json, quiet, verbose } = cli.global;
     let out = Out::process(json, quiet, verbose);
     let data_dir = data_dir.unwrap_or_else(|| DATA_DIR.into());
     let context = Context { out: out.clone(), host, data_dir, socket, federation };
     (out, carry_out(&context, cli.command))
+}
+
+/// Whether a command line that may not be understood asks for JSON.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json")
+}
+
+/// What was not understood, for programs.
+fn misunderstood(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    // The first line says what; usage and tips are for people.
+    let said = text.trim_start_matches("error: ").split("\n\nUsage:").next().unwrap_or_default();
+    let said = said.split("\n\nFor more").next().unwrap_or_default().trim();
+    Failure::new(Exit::Usage, said).next("`verbund help`, or --help after the command, shows what there is")
 }
 
 /// Carries out a command.

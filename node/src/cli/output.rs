@@ -169,23 +169,33 @@ fn width(text: &str) -> usize {
 /// A table with aligned columns.
 pub struct Table {
     rows: Vec<Vec<String>>,
+    /// Lines that stand below a row and take no part in the columns: number of the row, text.
+    notes: Vec<(usize, String)>,
     columns: usize,
 }
 
 impl Table {
     /// A table with these headings.
     pub fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|h| (*h).to_owned()).collect()], columns: headings.len() }
+        Self {
+            rows: vec![headings.iter().map(|h| (*h).to_owned()).collect()],
+            notes: Vec::new(),
+            columns: headings.len(),
+        }
     }
     /// A table without headings.
     pub const fn plain(columns: usize) -> Self {
-        Self { rows: Vec::new(), columns }
+        Self { rows: Vec::new(), notes: Vec::new(), columns }
     }
     /// Adds a row; missing cells are empty.
     pub fn row<S: AsRef<str>>(&mut self, cells: &[S]) {
         let mut row: Vec<String> = cells.iter().take(self.columns).map(|cell| clean(cell.as_ref())).collect();
         row.resize(self.columns, String::new());
         self.rows.push(row);
+    }
+    /// Adds a line below the last row, too long for a column.
+    pub fn note(&mut self, text: &str) {
+        self.notes.push((self.rows.len().saturating_sub(1), clean(text)));
     }
     /// The text, without a line break at the end.
     pub fn render(&self) -> String {
@@ -200,7 +210,12 @@ impl Table {
             }
             line.trim_end().to_owned()
         };
-        self.rows.iter().map(line).collect::<Vec<_>>().join("\n")
+        let mut lines = Vec::with_capacity(self.rows.len() + self.notes.len());
+        for (number, row) in self.rows.iter().enumerate() {
+            lines.push(line(row));
+            lines.extend(self.notes.iter().filter(|(below, _)| *below == number).map(|(_, text)| text.clone()));
+        }
+        lines.join("\n")
     }
     /// Writes it to stdout.
     ///
@@ -289,6 +304,18 @@ pub(crate) mod tests {
         let starts: Vec<usize> = text.lines().take(3).map(|l| width(&l[..l.rfind("  ").unwrap() + 2])).collect();
         assert_eq!(starts, [12, 12, 12], "{text}");
         assert!(!text.lines().any(|line| line.ends_with(' ')));
+    }
+
+    #[test]
+    fn a_long_remark_does_not_widen_the_columns() {
+        let mut table = Table::new(&["MEMBER", "BEHIND"]);
+        table.row(&["de-he", "1"]);
+        table.note("    connection refused: nothing listens\x1b there");
+        table.row(&["de-rp", "–"]);
+        let text = table.render();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!((lines[1], lines[3]), ("de-he   1", "de-rp   –"));
+        assert_eq!(lines[2], "    connection refused: nothing listens\u{FFFD} there");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::exit::{Exit, Failure};
-use super::output::{Out, Table, bytes, clean, list, since};
+use super::output::{Out, Table, bytes, clean, list};
 use super::{Context, status};
 use crate::admin::api::{
     InviteRequest, JoinProgressRequest, JoinState, Joining, Moment, PeerAddRequest, PeerList, PeerRequest, PeerView,
@@ -117,13 +117,17 @@ async fn add(context: &Context<'_>, ticket: String, wait: bool, timeout: Option<
     let request = PeerAddRequest { federation: None, ticket: ticket.trim().to_owned() };
     let mut joining = context.call::<op::PeerAdd>(request).await?;
     let mut waited = Ok(());
-    if wait && !ended(&joining.state) {
+    let follows = wait && !ended(&joining.state);
+    if follows {
         if !context.out.json {
             shown(&context.out, &joining)?;
         }
+        telephone(context, &joining).await;
         waited = follow(context, &mut joining, timeout).await;
     }
-    context.out.show(&joining, shown)?;
+    if context.out.json || !follows {
+        context.out.show(&joining, shown)?;
+    }
     waited?;
     match &joining.state {
         JoinState::Refused { code, reason, by } => {
@@ -134,14 +138,33 @@ async fn add(context: &Context<'_>, ticket: String, wait: bool, timeout: Option<
             Err(failure)
         }
         JoinState::Lodged { .. } => {
-            context.out.note(
-                "read both fingerprints out over the telephone to the members that decide\n\
-                 next:  they run `verbund member admit HANDLE`; `verbund status` shows here when it is decided",
-            );
+            if !follows {
+                telephone(context, &joining).await;
+            }
             Ok(())
         }
-        JoinState::Admitted { .. } => Ok(()),
+        JoinState::Admitted { connected, of, .. } => {
+            if connected < of {
+                context.out.note("the others are dialled; `verbund status` shows each with its state");
+            }
+            Ok(())
+        }
     }
+}
+
+/// What the newcomer's operator does now.
+async fn telephone(context: &Context<'_>, joining: &Joining) {
+    if !matches!(joining.state, JoinState::Lodged { .. }) {
+        return;
+    }
+    // The own handle makes the command one that can be read out; without it the placeholder does.
+    let status = context.call::<op::Status>(Scope::default()).await;
+    let handle = status.map_or_else(|_| "HANDLE".to_owned(), |status| status.node.handle.to_string());
+    context.out.note(format!(
+        "read both fingerprints out over the telephone to the members that decide\n\
+         next:  they run `verbund member admit {}`; `verbund status` shows here when it is decided",
+        clean(&handle)
+    ));
 }
 
 /// A ticket is one line of some hundred bytes.
@@ -201,6 +224,9 @@ fn shown(out: &Out, joining: &Joining) -> Result<(), Failure> {
 
 fn state(state: &JoinState) -> String {
     match state {
+        JoinState::Lodged { approvals, needed: 0, approved_by } if approved_by.is_empty() => {
+            format!("lodged, {approvals} approvals so far")
+        }
         JoinState::Lodged { approvals, needed, approved_by } if approved_by.is_empty() => {
             format!("lodged, {approvals} of {needed} approvals")
         }
@@ -215,6 +241,10 @@ fn state(state: &JoinState) -> String {
 }
 
 fn ls(out: &Out, answer: &PeerList) -> Result<(), Failure> {
+    if answer.peers.is_empty() {
+        out.note("no peers yet\nnext:  `verbund invite --for HANDLE` invites a member, `verbund peer add TICKET` joins a federation");
+        return Ok(());
+    }
     let now = Moment::now();
     let mut table = Table::new(&["MEMBER", "NAME", "FEDERATION", "CONNECTION", "BEHIND", "PEER"]);
     for row in &answer.peers {
@@ -222,6 +252,9 @@ fn ls(out: &Out, answer: &PeerList) -> Result<(), Failure> {
         let behind = if m.behind_by == 0 { "–".to_owned() } else { m.behind_by.to_string() };
         let connection = status::connection(&m.connection, now);
         table.row(&[m.handle.as_str(), &m.name, &row.federation, &connection, &behind, &m.peer.to_string()]);
+        if let Some(error) = status::error(&m.connection) {
+            table.note(&format!("    {error}"));
+        }
     }
     table.write(out)
 }
@@ -234,6 +267,10 @@ fn show(out: &Out, view: &PeerView) -> Result<(), Failure> {
     table.row(&["peer", &m.peer.to_string()]);
     table.row(&["federation", &view.row.federation]);
     table.row(&["connection", &status::connection(&m.connection, now)]);
+    // Each address tells its own; what is said of none of them comes first.
+    if let Some(error) = status::error(&m.connection).filter(|_| view.addresses.iter().all(|a| a.error.is_none())) {
+        table.row(&["because", error]);
+    }
     for address in &view.addresses {
         let error = address.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         table.row(&["address", &format!("{} ({}){error}", address.address, address.source)]);
@@ -258,9 +295,6 @@ fn show(out: &Out, view: &PeerView) -> Result<(), Failure> {
     }
     for behind in &m.behind {
         table.row(&["lacks", &format!("{}: {}", behind.release, behind.why)]);
-    }
-    if let Some(at) = status::disconnected_since(&m.connection) {
-        table.row(&["away for", &since(at, now)]);
     }
     table.write(out)
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::exit::{Exit, Failure};
 use super::output::{Out, Table, bytes, clean, list};
 use super::{Context, pull, verify};
@@ -160,6 +162,21 @@ fn versions(out: &Out, answer: &VersionList) -> Result<(), Failure> {
     table.write(out)
 }
 
+/// A value of the metadata for people: words in a row, everything with parts on a line of its own.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().any(|item| item.is_object()) => {
+            items.iter().map(words).collect::<Vec<_>>().join("\n")
+        }
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| format!("{key}: {}", words(value))).collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    }
+}
+
 fn show(out: &Out, view: &ReleaseView) -> Result<(), Failure> {
     let mut table = Table::plain(2);
     table.row(&["release", &view.release]);
@@ -177,10 +194,14 @@ fn show(out: &Out, view: &ReleaseView) -> Result<(), Failure> {
     table.row(&["witnessed", &witnessed]);
     table.row(&["held by", &list(&view.held_by)]);
     for (key, value) in view.metadata.as_object().into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        if key != "title" && !value.is_null() {
-            table.row(&[key, &text]);
+        if key == "title" || value.is_null() {
+            continue;
         }
+        // What is written over several lines, and what is a list of more than words, is shown so.
+        let text = words(value);
+        let mut lines = text.lines();
+        table.row(&[key.as_str(), lines.next().unwrap_or_default()]);
+        lines.for_each(|line| table.row(&["", line]));
     }
     table.write(out)?;
     out.line(format!("\n{} files, {}", view.files.len(), bytes(view.bytes)))?;
@@ -190,4 +211,23 @@ fn show(out: &Out, view: &ReleaseView) -> Result<(), Failure> {
         files.row(&[&path, &size, &file.media_type, &file.sha256.to_hex()]);
     }
     files.write(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn metadata_are_shown_in_words() {
+        assert_eq!(words(&json!(["Hund", "Steuer"])), "Hund, Steuer");
+        assert_eq!(words(&json!("zwei\nZeilen")), "zwei\nZeilen");
+        assert_eq!(words(&json!({ "kind": "none", "n": 3 })), "kind: none; n: 3");
+        assert_eq!(
+            words(&json!([{ "name": "a" }, { "name": "b", "tags": ["x", "y"] }])),
+            "name: a\nname: b; tags: x, y"
+        );
+        assert_eq!(words(&json!([])), "");
+    }
 }

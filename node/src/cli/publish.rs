@@ -8,16 +8,17 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 use verbund_protocol::ids::{Blake3, Handle};
 
+use super::Context;
 use super::exit::{Exit, Failure};
-use super::host::Scan;
-use super::output::{bytes, clean, list};
-use super::{Context, tree};
+use super::host::{Said, Scan};
+use super::output::{bytes, clean, duration, list};
 use crate::admin::api::{
     FileEntry, ProgressRequest, ReleaseChecked, ReleaseCreated, ReleaseRequest, Tick, WithdrawRequest, WithdrawSeverity,
 };
 use crate::admin::client::{Client, ClientError};
 use crate::admin::{op, paths};
 use crate::config::Interval;
+use crate::publish::SourceError;
 
 /// How long confirmations of other members are waited for, unless said otherwise.
 const WAIT: Duration = Duration::from_secs(10);
@@ -34,6 +35,9 @@ enum Wait {
 }
 
 /// Publish a folder, or a single export file.
+///
+/// A folder is described by its process.toml (--init writes a proposal). A single file needs none: title and keys are taken from
+/// the file or from --title, and publish-defaults.toml beside it or above it says the rest.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The folder, with process.toml in it; or a file.
@@ -50,6 +54,18 @@ pub(super) struct Args {
     /// Longest time to wait for confirmations [default: 10s].
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Interval>,
+    /// Of a single file: what the process is called.
+    #[arg(long, conflicts_with = "init")]
+    title: Option<String>,
+    /// Of a single file: what it does, in one sentence.
+    #[arg(long, conflicts_with = "init")]
+    summary: Option<String>,
+    /// Of a single file: what changed.
+    #[arg(long, conflicts_with = "init")]
+    change: Option<String>,
+    /// Of a single file: redaktionell, fachlich, rechtlich or sicherheit [default: fachlich].
+    #[arg(long, conflicts_with = "init")]
+    kind: Option<String>,
 }
 
 /// What `--json` shows.
@@ -85,7 +101,8 @@ pub(super) async fn run(context: &Context<'_>, args: Args) -> Result<Exit, Failu
         return propose(context, &args.path).map(|()| Exit::Ok);
     }
     let start = Instant::now();
-    let scan = context.host.scan(&args.path)?;
+    let said = Said { title: args.title, summary: args.summary, change: args.change, kind: args.kind };
+    let scan = context.host.scan(&args.path, &said)?;
     for skipped in &scan.skipped {
         context.out.note(format!("left out: {}", clean(skipped)));
     }
@@ -102,7 +119,7 @@ pub(super) async fn run(context: &Context<'_>, args: Args) -> Result<Exit, Failu
             );
             return Ok(Exit::Degraded);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(explained(error, &scan)),
     };
     if args.check {
         return checked_only(context, &checked).map(|()| Exit::Ok);
@@ -130,19 +147,46 @@ pub(super) async fn run(context: &Context<'_>, args: Args) -> Result<Exit, Failu
         let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         context.out.json(&Published { created: &created, reached: reached.clone(), elapsed_ms })?;
     }
-    verdict(&created, args.wait, &reached, limit)
+    verdict(context, &created, args.wait, &reached, limit)
+}
+
+/// Who has not confirmed yet what is waited for, or shown by itself.
+fn open(created: &ReleaseCreated, wait: Option<Wait>, reached: &Reached) -> Vec<Handle> {
+    let missing = |all: &[Handle], said: &[Handle]| -> Vec<Handle> {
+        all.iter().filter(|handle| !said.contains(handle)).cloned().collect()
+    };
+    let witnesses = missing(&created.members, &reached.witnessed_by);
+    if wait == Some(Wait::Witnessed) {
+        return witnesses;
+    }
+    let mut open = missing(&created.audience, &reached.held_by);
+    open.extend(witnesses.into_iter().filter(|handle| !reached.witnessed && !created.audience.contains(handle)));
+    open.sort();
+    open
 }
 
 /// Whether what was waited for was reached.
-fn verdict(created: &ReleaseCreated, wait: Option<Wait>, reached: &Reached, limit: Duration) -> Result<Exit, Failure> {
-    if wait.is_none() || reached.is(wait) {
+fn verdict(
+    context: &Context<'_>,
+    created: &ReleaseCreated,
+    wait: Option<Wait>,
+    reached: &Reached,
+    waited: Duration,
+) -> Result<Exit, Failure> {
+    let open = open(created, wait, reached);
+    if reached.is(wait) || wait.is_none() {
+        if !reached.complete && wait.is_none() && !open.is_empty() && !context.out.json {
+            context.out.note(format!(
+                "not confirmed yet: {}; it goes on by itself, `verbund status` shows who is not connected",
+                list(&open)
+            ));
+        }
         return Ok(Exit::Ok);
     }
-    let open: Vec<&Handle> = created.members.iter().filter(|m| !reached.held_by.contains(m)).collect();
     let text = format!(
-        "{} is published and durable, but after {} s only witnessed by {} and held by {}; open: {}",
+        "{} is published and durable, but after {} only witnessed by {} and held by {}; open: {}",
         clean(&created.release),
-        limit.as_secs(),
+        duration(waited),
         list(&reached.witnessed_by),
         list(&reached.held_by),
         list(&open)
@@ -187,21 +231,42 @@ fn checked_only(context: &Context<'_>, checked: &ReleaseChecked) -> Result<(), F
     Ok(())
 }
 
-/// Hashes the files, so that only those are uploaded that the daemon lacks, and a change in between is noticed.
+/// A refusal of a single file has no process.toml to be corrected.
+fn explained(error: ClientError, scan: &Scan) -> Failure {
+    let failure = Failure::from(error);
+    if !scan.single || failure.errors.is_empty() {
+        return failure;
+    }
+    failure.next(
+        "say it with --title, --summary, --change or --kind, or in a publish-defaults.toml beside the file; for everything else \
+         make a folder: `verbund publish FOLDER --init`; nothing was published",
+    )
+}
+
+/// The file at `path` is not the one any more that was scanned, or cannot be read.
+fn unsteady(path: &str, error: &SourceError) -> Failure {
+    let failure = Failure::failed(format!("{} {error}", clean(path)));
+    let mut failure = failure.next("wait until nothing writes to the folder, and publish again; nothing was published");
+    if !matches!(error, SourceError::Unreadable(_)) {
+        failure.code = "changed_while_reading".to_owned();
+    }
+    failure
+}
+
+/// Hashes the files as they were scanned, so that only those are uploaded that the daemon lacks.
 fn hash(context: &Context<'_>, scan: &Scan) -> Result<Vec<FileEntry>, Failure> {
     let mut entries = Vec::with_capacity(scan.files.len());
     for (number, file) in scan.files.iter().enumerate() {
         context.out.progress(&format!("reading {}/{} {}", number + 1, scan.files.len(), file.path));
-        let (size, sha256, blake3) = tree::hash(&file.disk)
-            .map_err(|error| Failure::io(format!("cannot read {}", clean(&file.path)), &error))?;
-        let (path, media_type) = (file.path.clone(), file.media_type.clone());
+        let (sha256, blake3) = file.source.digest().map_err(|error| unsteady(&file.path, &error))?;
+        let (path, media_type, size) = (file.path.clone(), file.media_type.clone(), file.source.stamp().size);
         entries.push(FileEntry { path, size, media_type, sha256, blake3 });
     }
     context.out.progress("");
     Ok(entries)
 }
 
-/// Uploads the artifacts that the daemon lacks.
+/// Uploads the artifacts that the daemon lacks. What is sent is the file that was scanned and hashed, or nothing is published.
 async fn upload(
     context: &Context<'_>,
     client: &Client,
@@ -215,20 +280,19 @@ async fn upload(
             continue;
         }
         context.out.progress(&format!("uploading {} ({})", entry.path, bytes(entry.size)));
-        let changed = || {
-            Failure::failed(format!("{} changed while it was read", clean(&entry.path)))
-                .next("wait until nothing writes to the folder, and publish again; nothing was published")
-        };
-        let open = tree::open_unlinked(&file.disk)
-            .map_err(|error| Failure::io(format!("cannot read {}", clean(&entry.path)), &error))?;
-        if open.metadata().map_or(0, |meta| meta.len()) != entry.size {
-            return Err(changed());
-        }
-        let open = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(open), entry.size);
-        let reader = tokio_util::io::ReaderStream::with_capacity(open, 256 << 10);
-        let stored = client.upload(entry.size, Box::pin(reader)).await?;
+        let opened = file.source.open().map_err(|error| unsteady(&entry.path, &error))?;
+        let read = opened.file().try_clone();
+        let read = read.map_err(|error| Failure::io(format!("cannot read {}", clean(&entry.path)), &error))?;
+        // A file that grows is read no further; one that shrinks ends the upload early.
+        let read = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(read), entry.size);
+        let reader = tokio_util::io::ReaderStream::with_capacity(read, 256 << 10);
+        let stored = client.upload(entry.size, Box::pin(reader)).await;
+        // Before the daemon's answer: that the upload ended early says less than why.
+        opened.unchanged().map_err(|error| unsteady(&entry.path, &error))?;
+        let stored = stored?;
         if (stored.blake3, stored.sha256, stored.size) != (entry.blake3, entry.sha256, entry.size) {
-            return Err(changed());
+            let changed = SourceError::Changed { before: entry.size, after: stored.size };
+            return Err(unsteady(&entry.path, &changed));
         }
     }
     context.out.progress("");

@@ -106,7 +106,16 @@ fn effective(context: &Context<'_>, args: &Args) -> Result<Effective, Failure> {
     if effective.config.handle.is_some() {
         return Ok(effective);
     }
-    Err(Failure::failed(format!("{} names no handle", file.display())).next(format!(
+    let dir = context.data_dir.display();
+    let text = if file.exists() {
+        format!("{} names no handle", file.display())
+    } else if context.data_dir.exists() {
+        format!("{dir} is no data directory of a node: it holds no {}", crate::config::FILE_NAME)
+    } else {
+        format!("there is no data directory {dir}")
+    };
+    let exit = if file.exists() { super::Exit::Failed } else { super::Exit::NotFound };
+    Err(Failure::new(exit, text).next(format!(
         "make a data directory with `verbund init --data-dir {} --handle de-… --name …`",
         context.data_dir.display()
     )))

@@ -5,8 +5,8 @@ use super::exit::{Exit, Failure};
 use super::member::standing;
 use super::output::{Out, Table, bytes, clean, list, since};
 use crate::admin::api::{
-    Concern, Connection, FederationStatus, FederationSync, LogState, Moment, PendingFetch, Scope, Severity, Status,
-    SyncNowRequest, SyncStatusRequest,
+    Concern, Connection, FederationStatus, FederationSync, LogState, Moment, PendingFetch, Scope, Severity, Standing,
+    Status, SyncNowRequest, SyncStatusRequest,
 };
 use crate::admin::op;
 
@@ -16,10 +16,19 @@ pub(super) async fn status(context: &Context<'_>) -> Result<Exit, Failure> {
     Ok(if degraded(&answer) { Exit::Degraded } else { Exit::Ok })
 }
 
+/// So many of something.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}
+
 /// Whether the node does not do its work in full.
 fn degraded(status: &Status) -> bool {
     status.problems.iter().any(|concern| concern.severity == Severity::Error)
-        || status.federations.iter().any(|f| !f.may_sign && f.standing != crate::admin::api::Standing::Requested)
+        || status.federations.iter().any(|f| !f.may_sign && f.standing != Standing::Requested)
 }
 
 fn show(out: &Out, status: &Status) -> Result<(), Failure> {
@@ -42,9 +51,10 @@ fn show(out: &Out, status: &Status) -> Result<(), Failure> {
     let stopped = if disk.intake_stopped { ", intake stopped" } else { "" };
     table.row(&["disk", &format!("{} free, floor {}{stopped}", bytes(disk.free_bytes), bytes(disk.floor_bytes))]);
     let journal = &status.journal;
-    table.row(&["journal", &format!("{} in {} segments", bytes(journal.bytes), journal.segments)]);
-    for (reason, count) in &status.refusals {
-        table.row(&["refused", &format!("{reason}: {count}")]);
+    table.row(&["journal", &format!("{} in {}", bytes(journal.bytes), counted(journal.segments, "segment"))]);
+    if !status.refusals.is_empty() {
+        let all: Vec<String> = status.refusals.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        table.row(&["refused", &format!("{} (bad or unwanted messages, since the start)", all.join(", "))]);
     }
     table.write(out)?;
     for f in &status.federations {
@@ -78,10 +88,15 @@ fn federation(out: &Out, f: &FederationStatus, now: Moment) -> Result<(), Failur
             );
             table.row(&["  signs", &text]);
         }
+        _ if f.standing == Standing::Requested => table.row(&["  signs", "not before the admission"]),
         _ => table.row(&["  signs", super::output::yes(f.may_sign)]),
     }
     let log = &f.log;
-    table.row(&["  own log", &format!("{} entries, witnessed {} of {}", log.size, log.witnesses, log.witnesses_of)]);
+    let mut own = format!("{}, witnessed by {} of {}", entries(log.size), log.witnesses, log.witnesses_of);
+    if log.witnessed_size < log.size && log.witnesses_of > 0 {
+        own.push_str(&format!("; enough of them have witnessed {}", log.witnessed_size));
+    }
+    table.row(&["  own log", &own]);
     table.row(&["  holds", &format!("{} of {} releases", f.held, f.known)]);
     if f.quarantined + f.over_limit > 0 {
         table.row(&["  set aside", &format!("{} quarantined, {} over a limit", f.quarantined, f.over_limit)]);
@@ -118,7 +133,12 @@ fn members(out: &Out, f: &FederationStatus, now: Moment) -> Result<(), Failure> 
         };
         let clock = m.clock_offset_ms.map_or_else(|| "–".to_owned(), |offset| format!("{offset:+} ms"));
         let handle = format!("  {}", m.handle);
-        table.row(&[&handle, &m.name, &connection(&m.connection, now), &behind, &log, &clock]);
+        let connected = match (&m.connection, f.standing) {
+            // Nobody lets a stranger in.
+            (Connection::Disconnected { .. }, Standing::Requested) => "after the admission".to_owned(),
+            _ => connection(&m.connection, now),
+        };
+        table.row(&[&handle, &m.name, &connected, &behind, &log, &clock]);
     }
     table.write(out)
 }
@@ -140,18 +160,16 @@ fn concerns(out: &Out, concerns: &[Concern], now: Moment) -> Result<(), Failure>
     Ok(())
 }
 
-/// A connection in words.
+/// A connection in words; why it is not there stands in [`error`].
 pub(super) fn connection(connection: &Connection, now: Moment) -> String {
     match connection {
         Connection::Own => "this node".to_owned(),
         Connection::Connected { since: at, address } => format!("for {} ({address})", since(*at, now)),
-        Connection::Disconnected { since: at, error, next_try } => {
-            let mut text = at.map_or_else(|| "never".to_owned(), |at| format!("away for {}", since(at, now)));
-            if let Some(error) = error {
-                text.push_str(&format!(": {error}"));
-            }
+        Connection::Disconnected { since: at, next_try, .. } => {
+            let mut text =
+                at.map_or_else(|| "not connected yet".to_owned(), |at| format!("not connected for {}", since(at, now)));
             if let Some(next) = next_try {
-                text.push_str(&format!("; next try in {}", since(now, *next)));
+                text.push_str(&format!(", next try in {}", since(now, *next)));
             }
             text
         }
@@ -160,10 +178,10 @@ pub(super) fn connection(connection: &Connection, now: Moment) -> String {
     }
 }
 
-/// Since when a peer is away.
-pub(super) const fn disconnected_since(connection: &Connection) -> Option<Moment> {
+/// Why the last try to connect failed.
+pub(super) fn error(connection: &Connection) -> Option<&str> {
     match connection {
-        Connection::Disconnected { since, .. } => *since,
+        Connection::Disconnected { error, .. } => error.as_deref(),
         _ => None,
     }
 }
@@ -172,8 +190,9 @@ pub(super) const fn disconnected_since(connection: &Connection) -> Option<Moment
 fn why(fetch: &PendingFetch, now: Moment) -> String {
     let from = fetch.from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
     let next = fetch.next_try.map_or_else(String::new, |at| format!(", next try in {}", since(now, at)));
+    let tried = if fetch.attempts > 0 { format!(", tried {} times", fetch.attempts) } else { String::new() };
     let (done, size) = (bytes(fetch.received), bytes(fetch.size));
-    format!("{} ({done} of {size}{from}): {} [{}]{next}", fetch.file, fetch.why, fetch.code)
+    format!("{} ({done} of {size}{from}): {} [{}]{tried}{next}", fetch.file, fetch.why, fetch.code)
 }
 
 /// What to know or do about replication.
@@ -199,6 +218,9 @@ pub(super) async fn sync(context: &Context<'_>, command: SyncCommand) -> Result<
         SyncCommand::Status { peer } => {
             let answer = context.call::<op::SyncStatus>(SyncStatusRequest { federation, peer }).await?;
             context.out.show(&answer, |out, answer| answer.federations.iter().try_for_each(|f| missing(out, f)))?;
+            if answer.federations.is_empty() {
+                context.out.note("in no federation yet: nothing is missing");
+            }
             let complete = answer.federations.iter().all(|f| f.missing.is_empty());
             Ok(if complete { Exit::Ok } else { Exit::Degraded })
         }
@@ -220,7 +242,12 @@ fn missing(out: &Out, f: &FederationSync) -> Result<(), Failure> {
     }
     for release in &f.missing {
         let holders = list(&release.holders);
-        out.line(format!("  {} lacks {}; held by {holders}", clean(&release.release), bytes(release.bytes)))?;
+        out.line(format!(
+            "  {} lacks {}, published {} ago; held by {holders}",
+            clean(&release.release),
+            bytes(release.bytes),
+            since(release.published, now)
+        ))?;
         for file in &release.files {
             out.line(format!("    {}", clean(&why(file, now))))?;
         }

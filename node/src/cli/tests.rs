@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use verbund_protocol::ids::{Blake3, FederationId, Sha256};
 
-use super::host::{Evidence, Founded, Founding, Launch, Scan, ScannedFile, Verdict};
+use super::host::{Evidence, Founded, Founding, Launch, Said, Scan, ScannedFile, Verdict};
 use super::output::tests::Captured;
 use super::*;
 use crate::admin::fake::Fake;
@@ -27,6 +27,8 @@ struct Stand {
     found_fails: bool,
     anchored: bool,
     seen: Mutex<BTreeMap<String, u64>>,
+    /// What happens to the folder between the scan and the reading.
+    after_scan: Mutex<Option<fn(&Path)>>,
 }
 
 impl Host for Stand {
@@ -40,10 +42,19 @@ impl Host for Stand {
     fn run(&self, _: Launch) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>> {
         unreachable!("no test runs the daemon in this process")
     }
-    fn scan(&self, path: &Path) -> Result<Scan, Failure> {
-        let file =
-            |name: &str| ScannedFile { path: name.into(), disk: path.join(name), media_type: "text/plain".into() };
-        Ok(Scan { metadata: json!({ "id": "x" }), files: vec![file("a"), file("b")], ..Scan::default() })
+    fn scan(&self, path: &Path, said: &Said) -> Result<Scan, Failure> {
+        let scanned = crate::publish::scan(path).map_err(|problems| Failure::failed(problems[0].to_string()))?;
+        let file = |f: &crate::publish::ScannedFile| ScannedFile {
+            path: f.path.to_string(),
+            media_type: f.media_type.into(),
+            source: f.source.clone(),
+        };
+        let files = scanned.files.iter().map(file).collect();
+        let metadata = json!({ "id": "x", "title": said.title });
+        if let Some(meanwhile) = self.after_scan.lock().unwrap().take() {
+            meanwhile(path);
+        }
+        Ok(Scan { metadata, files, single: scanned.single, ..Scan::default() })
     }
     fn propose(&self, _: &Path) -> Result<String, Failure> {
         Ok("# Vorschlag\n".into())

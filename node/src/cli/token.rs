@@ -24,9 +24,19 @@ pub(super) enum Command {
     Ls,
     /// Revoke a token at once.
     Revoke {
-        /// Id or name.
+        /// Id or name; or the token itself, if that is all that is known of one that leaked.
         token: String,
     },
+}
+
+/// A command that uses the token, with this node's address and certificate as far as they are known.
+async fn example(context: &Context<'_>, federation: &str) -> String {
+    let status = context.call::<op::Status>(Scope::default()).await.ok();
+    let https = status.and_then(|status| status.addresses.https.first().cloned());
+    let authority = context.data_dir.join("https.crt");
+    let trust = if authority.exists() { format!("--cacert {} ", authority.display()) } else { String::new() };
+    let host = https.unwrap_or_else(|| "HOST:PORT".to_owned());
+    format!("curl {trust}-H \"Authorization: Bearer TOKEN\" https://{host}/api/v1/{federation}/processes")
 }
 
 pub(super) async fn run(context: &Context<'_>, command: Command) -> Result<(), Failure> {
@@ -37,14 +47,19 @@ pub(super) async fn run(context: &Context<'_>, command: Command) -> Result<(), F
             let answer = context.call::<op::TokenCreate>(request).await?;
             context.out.show(&answer, |out, answer| out.line(clean(&answer.token)))?;
             context.out.note(format!(
-                "id {}, valid until {}; it is not shown again\nuse:   curl -H \"Authorization: Bearer TOKEN\" …",
+                "id {}, valid until {}; it is not shown again\nuse:   {}",
                 clean(&answer.view.id),
-                answer.view.valid_until
+                answer.view.valid_until,
+                clean(&example(context, &answer.view.federation).await)
             ));
             Ok(())
         }
         Command::Ls => {
             let answer = context.call::<op::TokenList>(Scope { federation }).await?;
+            if answer.tokens.is_empty() {
+                context.out.note("no tokens yet\nnext:  verbund token create NAME");
+                return if context.out.json { context.out.json(&answer) } else { Ok(()) };
+            }
             context.out.show(&answer, |out, answer| {
                 let now = Moment::now();
                 let mut table = Table::new(&["ID", "NAME", "FEDERATION", "SCOPES", "VALID UNTIL", "LAST USED"]);

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use sha2::Digest as _;
-use verbund_protocol::ids::{Blake3, Sha256};
+use verbund_protocol::ids::Sha256;
 
 use super::host::FileDigest;
 
@@ -60,67 +57,28 @@ pub(super) fn walk(root: &Path) -> io::Result<Tree> {
     Ok(tree)
 }
 
-/// Size and both hashes of a file that no link leads to.
-pub(super) fn hash(path: &Path) -> io::Result<(u64, Sha256, Blake3)> {
-    let file = open_unlinked(path)?;
-    let mut blake = blake3::Hasher::new();
-    let (size, sha256) = pieces(file, |piece| {
-        blake.update(piece);
-    })?;
-    Ok((size, sha256, Blake3(*blake.finalize().as_bytes())))
-}
-
 /// Opens a file that is no link; never waits for the other end of a pipe.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("is no ordinary file")) }
 }
 
-/// Opens a file to which no link leads: a folder on the way that was swapped for a link since it was scanned must not let the
-/// bytes of another place into a release.
-pub(super) fn open_unlinked(path: &Path) -> io::Result<File> {
-    let common = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let failed = |error| match error {
-        Errno::LOOP | Errno::NOTDIR => {
-            io::Error::other("was replaced by a link while it was published; publish again when the folder is at rest")
-        }
-        error => io::Error::from(error),
-    };
-    let mut at: Option<OwnedFd> = None;
-    let mut parts = path.components().peekable();
-    while let Some(part) = parts.next() {
-        let flags = match parts.peek() {
-            Some(_) => OFlags::PATH | OFlags::DIRECTORY,
-            None => OFlags::RDONLY | OFlags::NONBLOCK,
-        };
-        let from = at.as_ref().map_or(rustix::fs::CWD, AsFd::as_fd);
-        at = Some(rustix::fs::openat(from, part.as_os_str(), common | flags, Mode::empty()).map_err(failed)?);
-    }
-    let file = at.map(File::from).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("is no ordinary file")) }
-}
-
 /// Size and SHA-256 of an open file.
-pub(super) fn digest(file: File) -> io::Result<FileDigest> {
-    pieces(file, |_| ()).map(|(size, sha256)| FileDigest { size, sha256 })
-}
-
-fn pieces(mut file: File, mut also: impl FnMut(&[u8])) -> io::Result<(u64, Sha256)> {
+pub(super) fn digest(mut file: File) -> io::Result<FileDigest> {
     let mut sha = sha2::Sha256::new();
     let mut buffer = vec![0; PIECE];
     let mut size = 0u64;
     loop {
         let read = match file.read(&mut buffer) {
-            Ok(0) => return Ok((size, Sha256(sha.finalize().into()))),
+            Ok(0) => return Ok(FileDigest { size, sha256: Sha256(sha.finalize().into()) }),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
         let piece = buffer.get(..read).unwrap_or_default();
         sha.update(piece);
-        also(piece);
         size += read as u64;
     }
 }

@@ -11,6 +11,8 @@ use super::output::{Out, Table, clean, since};
 use super::{Context, tree};
 use crate::admin::api::Moment;
 
+/// How a reason starts that is a next step.
+const NEXT: &str = "next: ";
 /// A proof, in bytes: charters of 150 members, identities and the release stay far below.
 const PROVENANCE_MAX: u64 = 64 << 20;
 
@@ -43,6 +45,10 @@ impl FromStr for TrustText {
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<Exit, Failure> {
+    if args.dir.metadata().is_ok_and(|meta| !meta.is_dir()) {
+        return Err(Failure::new(Exit::Usage, format!("{} is no folder", args.dir.display()))
+            .next("name the folder that `verbund process pull` made"));
+    }
     let provenance = args.dir.join(tree::OWN_FOLDER).join("provenance.json");
     let bytes = read(&provenance)?;
     let unread = |error: std::io::Error| Failure::io(format!("cannot read {}", args.dir.display()), &error);
@@ -61,10 +67,17 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<Exit, Failure> {
     if verdict.anchored {
         return Ok(Exit::Ok);
     }
-    context.out.note(
-        "consistent, unanchored: nothing outside of this folder says that this federation is the right one\n\
-         next:  repeat with --trust FEDERATION@CHARTER_HASH, from a source that you trust",
-    );
+    context.out.note(match trust {
+        None => {
+            "consistent, unanchored: nothing outside of this folder says that this federation is the right one\n\
+             next:  repeat with --trust FEDERATION@CHARTER_HASH, from a source that you trust"
+        }
+        Some(_) => {
+            "consistent, unanchored: the charter that you trust is none of those that the proof leads through\n\
+             next:  check the hash. If it is of a charter from after this pull, pull again, or name an earlier one that you \
+             trust: `verbund federation log` lists them"
+        }
+    });
     Ok(Exit::Degraded)
 }
 
@@ -84,10 +97,12 @@ fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// What does not hold. A reason that starts with `next: ` says what to do about the one before.
 fn refused(reasons: impl IntoIterator<Item = String>) -> Failure {
-    let reasons: Vec<String> = reasons.into_iter().collect();
+    let (steps, reasons): (Vec<String>, Vec<String>) = reasons.into_iter().partition(|reason| reason.starts_with(NEXT));
+    let step = steps.first().and_then(|step| step.strip_prefix(NEXT));
     Failure::new(Exit::Verification, format!("not verified:\n{}", reasons.join("\n")))
-        .next("do not use this folder; pull the release again into an empty one")
+        .next(step.unwrap_or("do not use this folder; pull the release again into an empty one"))
 }
 
 fn show(out: &Out, verdict: &Verdict) -> Result<(), Failure> {
@@ -96,10 +111,9 @@ fn show(out: &Out, verdict: &Verdict) -> Result<(), Failure> {
     table.row(&["digest", &verdict.digest.to_string()]);
     table.row(&["files", &format!("{} compared byte for byte", verdict.files)]);
     table.row(&["witnessed", &format!("by {} of {} other members", verdict.witnesses, verdict.witnesses_of)]);
-    let age = verdict.checkpoint_time.map_or_else(
-        || "unknown".to_owned(),
-        |at| format!("{at}, {} ago; recalls since then cannot be known offline", since(at, Moment::now())),
-    );
+    let age = verdict
+        .checkpoint_time
+        .map_or_else(|| "unknown".to_owned(), |at| format!("{at}, {} ago", since(at, Moment::now())));
     table.row(&["as of", &age]);
     table.row(&["trust", &format!("{}@{}", verdict.federation, verdict.charter)]);
     for note in &verdict.notes {

@@ -25,6 +25,10 @@ pub struct Ports {
 struct Kept {
     /// By purpose (`https` or the id of a federation) and host.
     ports: BTreeMap<String, BTreeMap<String, u16>>,
+    /// Short names of federations by id: a federation's addresses are configured by its name, and needed before its store, which
+    /// knows the name, is open.
+    #[serde(default)]
+    names: BTreeMap<String, String>,
 }
 
 impl Ports {
@@ -55,6 +59,22 @@ impl Ports {
         configured.iter().map(fill).collect()
     }
 
+    /// The short name under which the federation `id` is configured, if it was told.
+    pub fn name(&self, id: &str) -> Option<&str> {
+        self.kept.names.get(id).map(String::as_str)
+    }
+
+    /// Keeps the short name of a federation. Durable when it returns.
+    ///
+    /// # Errors
+    /// What the system says; its deviating addresses then count from the next time on that it is told.
+    pub fn call(&mut self, id: &str, name: &str) -> io::Result<()> {
+        if self.kept.names.insert(id.to_owned(), name.to_owned()).as_deref() == Some(name) {
+            return Ok(());
+        }
+        self.save()
+    }
+
     /// Keeps the port that was `chosen` for a `configured` address with port 0. Durable when it returns.
     ///
     /// # Errors
@@ -64,6 +84,10 @@ impl Ports {
         if configured.port() != 0 || of_purpose.insert(configured.host().to_owned(), chosen) == Some(chosen) {
             return Ok(());
         }
+        self.save()
+    }
+
+    fn save(&self) -> io::Result<()> {
         let temporary = self.path.with_extension("json.new");
         let mut file = std::fs::File::create(&temporary)?;
         serde_json::to_writer_pretty(&mut file, &self.kept)?;
@@ -93,6 +117,11 @@ mod tests {
         let filled = ports.fill("https", &[any.clone(), fixed.clone(), any.with_port(9)]);
         assert_eq!(filled, [any.with_port(4711), fixed, any.with_port(9)]);
         assert_eq!(ports.fill("other", std::slice::from_ref(&any))[0], any);
+        let mut ports = ports;
+        ports.call("00ff", "mitte").unwrap();
+        let ports = Ports::load(dir.path()).unwrap();
+        assert_eq!((ports.name("00ff"), ports.name("ff00")), (Some("mitte"), None));
+        assert_eq!(ports.fill("https", std::slice::from_ref(&any))[0], any.with_port(4711), "and nothing else is lost");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 use verbund_protocol::charter::certificate::Certified;
 use verbund_protocol::core::report::node_name;
 use verbund_protocol::core::{Event, EventKind};
@@ -73,9 +73,14 @@ impl Events {
         let slug = charter.map(|c| c.charter.rules.slug.to_string());
         let Words { severity, text, member, release, details } = words(charter, rows, &event.kind);
         let code = event.kind.code();
+        // Confirmations come with every entry from every member: they are events, but no lines of a log that people read.
+        let chatty = matches!(event.kind, EventKind::Cosigned { .. } | EventKind::HoldingsChanged { .. });
+        let (by, what) = (member.as_ref().map(tracing::field::display), release.as_deref());
         match severity {
-            Severity::Info => info!(code, federation = slug, "{text}"),
-            Severity::Warning | Severity::Error => warn!(code, federation = slug, "{text}"),
+            Severity::Info if chatty => debug!(code, federation = slug, member = by, "{text}"),
+            Severity::Info => info!(code, federation = slug, member = by, release = what, "{text}"),
+            Severity::Warning => warn!(code, federation = slug, member = by, release = what, "{text}"),
+            Severity::Error => error!(code, federation = slug, member = by, release = what, "{text}"),
         }
         let at = Moment::from_unix_ms(event.time_ms);
         let code = code.to_owned();
@@ -134,11 +139,12 @@ fn words(charter: Option<&Certified>, rows: &dyn Rows, kind: &EventKind) -> Word
     let (severity, text, member, release) = match kind {
         EventKind::CharterAdopted { version, members } => {
             put("version", json!(version));
-            (Severity::Info, format!("charter {version} holds, with {members} members"), None, None)
+            let all = if *members == 1 { "1 member".to_owned() } else { format!("{members} members") };
+            (Severity::Info, format!("charter version {version} is in effect, with {all}"), None, None)
         }
         EventKind::LogGrew { log, size } => {
             put("size", json!(size));
-            (Severity::Info, format!("log of {} grew to {size}", name(log)), member_of(log), None)
+            (Severity::Info, format!("the log of {} has {size} entries", name(log)), member_of(log), None)
         }
         EventKind::EntryVoid { log, index, reason } => {
             put("index", json!(index));
@@ -192,7 +198,7 @@ fn words(charter: Option<&Certified>, rows: &dyn Rows, kind: &EventKind) -> Word
         }
         EventKind::JoinProgressed { text } => (Severity::Info, text.clone(), None, None),
         EventKind::Recovered => {
-            (Severity::Info, "the members have told what this node signed before; it signs again".into(), None, None)
+            (Severity::Info, "what this node signed before is known; it signs from now on".into(), None, None)
         }
         EventKind::Refused { peer, reason, text } => {
             put("reason", json!(reason));

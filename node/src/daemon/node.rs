@@ -36,7 +36,8 @@ use crate::config::ports::Ports;
 use crate::config::{Config, Endpoint};
 use crate::http::certs::LiveCertificate;
 use crate::http::{HttpConfig, HttpLimits, Server as HttpServer, Tokens};
-use crate::net::HostPort;
+use crate::net::{HostPort, NetError};
+use crate::store::StoreError;
 
 /// Damage reports that wait to be told to the federations.
 const BLOB_EVENTS: usize = 256;
@@ -109,7 +110,14 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
     let dir = data_dir.clone();
     let (member, local) = blocking(move || {
         let member = Member::load(&dir)?;
-        let local = LocalStore::open(&dir, member.id).map_err(failure)?;
+        let local = LocalStore::open(&dir, member.id).map_err(|error| match error {
+            StoreError::Locked { holder, .. } => Failure::failed(format!(
+                "a daemon runs on {} already: process {holder}",
+                dir.display()
+            ))
+            .next(format!("`verbund --data-dir {} status` shows it; stop it before you start another", dir.display())),
+            error => failure(error),
+        })?;
         Ok((Arc::new(member), local))
     })
     .await?;
@@ -135,6 +143,13 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
         hashed: Mutex::default(),
         instances: RwLock::default(),
     });
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        member = %node.shared.member.identity.handle,
+        peer = %node.shared.member.node.peer(),
+        dir = %node.data_dir.display(),
+        "starting"
+    );
     let served = node.clone().serve(&config, damage, ready, &mut failures).await;
     stop.cancel();
     node.shutdown().await;
@@ -267,7 +282,9 @@ impl Node {
             let Some(id) = entry.file_name().to_str().and_then(|name| FederationId::from_hex(name).ok()) else {
                 continue;
             };
-            match self.start(id, Begin::Open, "").await {
+            let kept = self.ports.lock().unwrap_or_else(PoisonError::into_inner).name(&id.to_hex()).map(str::to_owned);
+            let slug = kept.unwrap_or_default();
+            match self.start(id, Begin::Open, &slug).await {
                 Ok(_) => {}
                 // Nobody was told that it exists, and nothing in it could ever go on: the command is given again.
                 Err(InstanceError::Unbegun) => {
@@ -275,7 +292,11 @@ impl Node {
                     std::fs::remove_dir_all(entry.path())
                         .map_err(|e| Failure::io(format!("cannot remove {}", entry.path().display()), &e))?;
                 }
-                Err(e) => return Err(failure(format!("federation {id}: {e}"))),
+                Err(error) => {
+                    let name = if slug.is_empty() { id.to_string() } else { slug };
+                    let problem = problem(error);
+                    return Err(failure(format!("federation {name}: {}", problem.detail)).next(problem.next_step));
+                }
             }
         }
         Ok(())
@@ -302,8 +323,18 @@ impl Node {
         let instance = tokio::task::spawn_blocking(open).await.map_err(|_| InstanceError::Ended)??;
         self.keep_listening(&instance, &purpose, &configured).await;
         self.instances.write().await.insert(id, instance.clone());
+        self.called(&instance).await;
         info!(federation = %&purpose[..8], "federation started");
         Ok(instance)
+    }
+
+    /// Keeps the name of a federation as its charter has it: under it its addresses are configured at the next start.
+    async fn called(&self, instance: &Instance) {
+        let Ok(Some(charter)) = instance.charter().await else { return };
+        let (id, slug) = (instance.federation.to_hex(), charter.charter.rules.slug.as_str());
+        if let Err(e) = self.ports.lock().unwrap_or_else(PoisonError::into_inner).call(&id, slug) {
+            warn!(error = %e, "the name of a federation could not be kept");
+        }
     }
 
     /// Waits until the instance listens, and keeps the ports that were chosen.
@@ -333,6 +364,10 @@ impl Node {
 
     async fn shutdown(&self) {
         let instances: Vec<_> = std::mem::take(&mut *self.instances.write().await).into_values().collect();
+        for instance in &instances {
+            // One that was joined got its charter, and with it its name, only after it had started.
+            let _ = tokio::time::timeout(Duration::from_millis(500), self.called(instance)).await;
+        }
         futures::future::join_all(instances.iter().map(|instance| instance.shutdown())).await;
         self.local.close().await;
     }
@@ -479,5 +514,13 @@ pub fn slugify(name: &str) -> String {
 
 /// An instance's fault as a problem.
 pub fn problem(error: InstanceError) -> Problem {
+    if let InstanceError::Net(NetError::Listen { source, .. }) = &error
+        && source.kind() == std::io::ErrorKind::AddrInUse
+    {
+        return Problem::new(Code::Conflict, error.to_string()).next(
+            "another program or another federation listens there: name a free port in node.toml, for one federation under \
+             [federation.SLUG] as listen = [\"HOST:PORT\"], start the node again, and repeat the command",
+        );
+    }
     Problem::new(Code::Internal, error.to_string()).next("see the daemon's log")
 }

@@ -44,6 +44,11 @@ pub enum Scope {
 pub struct TokenId([u8; 8]);
 
 impl TokenId {
+    /// The id of a token in clear; nothing if it is not one.
+    pub fn of_token(text: &str) -> Option<Self> {
+        is_token(text).then(|| Self::of(&blake3::hash(text.as_bytes())))
+    }
+
     fn of(hash: &blake3::Hash) -> Self {
         let mut id = [0; 8];
         id.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
@@ -342,16 +347,19 @@ fn check(new: &NewToken, now_s: u64) -> Result<(), TokenError> {
     Ok(())
 }
 
-/// Replaces everything that looks like a token, so that one sent in the wrong place does not stay in a log.
-pub(super) fn redact(text: &str) -> String {
-    let mut parts = text.split(PREFIX);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(PREFIX);
-        out.push('…');
-        out.push_str(part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '%')));
-    }
-    out
+/// Replaces everything that looks like a token or a ticket, so that one given in the wrong place does not stay in a log.
+pub(crate) fn redact(text: &str) -> String {
+    let hide = |text: &str, prefix: &str| {
+        let mut parts = text.split(prefix);
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            out.push_str(prefix);
+            out.push('…');
+            out.push_str(part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '%')));
+        }
+        out
+    };
+    hide(&hide(text, PREFIX), verbund_protocol::wire::ticket::PREFIX)
 }
 
 #[cfg(test)]

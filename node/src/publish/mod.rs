@@ -8,6 +8,7 @@ mod defaults;
 pub mod media;
 mod proposal;
 mod recognise;
+mod single;
 pub mod source;
 mod walk;
 
@@ -23,6 +24,7 @@ use verbund_protocol::release::metadata::{Context, Metadata};
 use verbund_protocol::release::{CharterDefaults, Manifest, Problem, Published, SafePath, Submission};
 
 pub use proposal::init_proposal;
+pub use single::Said;
 pub use source::{FileSource, SourceError};
 pub use verbund_protocol::release::TextFile;
 pub use walk::scan;
@@ -64,8 +66,10 @@ pub struct Skipped {
 pub struct Scanned {
     /// The folder, without links in its path.
     pub root: PathBuf,
-    /// Its name.
+    /// Its name; of a single file its name without the ending.
     pub folder: String,
+    /// Whether this is one file that was published without a folder of its own.
+    pub single: bool,
     /// Its files, ascending by path; at least one.
     pub files: Vec<ScannedFile>,
     /// What was left out.
@@ -103,11 +107,14 @@ pub struct Known<'a> {
 }
 
 impl Scanned {
-    /// What a node needs to complete the metadata of this folder.
+    /// What a node needs to complete the metadata of this folder, or of this single file and what was said about it.
     ///
     /// # Errors
-    /// A problem that names `verbund publish --init` if there is no `process.toml`.
-    pub fn submission(&self) -> Result<Submission, Vec<Problem>> {
+    /// A problem that names `verbund publish --init` if a folder has no `process.toml`.
+    pub fn submission(&self, said: &Said) -> Result<Submission, Vec<Problem>> {
+        if self.single {
+            return Ok(single::submission(self, said));
+        }
         let Some(process) = self.process.clone() else {
             let rule = format!("missing; `verbund publish --init {}` writes a commented proposal", self.root.display());
             return Err(vec![Problem::file("no_process_file", PROCESS_FILE, rule)]);
@@ -127,7 +134,7 @@ pub fn prepare(folder: &Path, known: Known<'_>) -> Result<Ready, Vec<Problem>> {
     let scanned = scan(folder)?;
     let files: BTreeSet<String> = scanned.files.iter().map(|f| f.path.to_string()).collect();
     let context = Context { owner: known.owner, files: Some(&files) };
-    let derived = scanned.submission()?.complete(known.published, known.charter, context)?;
+    let derived = scanned.submission(&Said::default())?.complete(known.published, known.charter, context)?;
     let mut warnings = scanned.warnings.clone();
     warnings.extend(derived.warnings);
     warnings.extend(lint_files(&scanned)?);

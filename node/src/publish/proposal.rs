@@ -19,9 +19,9 @@ const SEARCH_FILES_MAX: usize = 50;
 
 /// What the files of a folder say about it.
 #[derive(Default)]
-struct Hints {
-    names: Vec<String>,
-    keys: Vec<String>,
+pub(super) struct Hints {
+    pub(super) names: Vec<String>,
+    pub(super) keys: Vec<String>,
     terms: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub fn init_proposal(scanned: &Scanned) -> String {
     out
 }
 
-fn gather(scanned: &Scanned) -> Hints {
+pub(super) fn gather(scanned: &Scanned) -> Hints {
     let mut hints = Hints::default();
     for file in scanned.files.iter().filter(|f| is_text(f.media_type)).take(SEARCH_FILES_MAX) {
         let mut bytes = Vec::new();
@@ -65,7 +65,7 @@ fn gather(scanned: &Scanned) -> Hints {
 }
 
 /// A TOML string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 

@@ -92,10 +92,40 @@ fn without_process_file_the_next_step_is_named() {
     let problems = prepared(&root).unwrap_err();
     assert_eq!(codes(&problems), [("no_process_file", PROCESS_FILE)]);
     assert!(problems[0].rule.contains("publish --init"), "{}", problems[0]);
-    let problems = prepared(&root.join("x")).unwrap_err();
-    assert_eq!(problems[0].code, "not_a_folder");
-    assert!(problems[0].rule.contains("folder of its own"));
-    assert_eq!(prepared(&root.join("fehlt")).unwrap_err()[0].code, "unreadable");
+    assert_eq!(prepared(&root.join("fehlt")).unwrap_err()[0].code, "not_found");
+}
+
+#[test]
+fn a_single_file_describes_itself_as_far_as_it_can() {
+    let model =
+        br#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL"><process id="p" name="Hund anmelden"/>
+        <documentation>99102013000000</documentation></definitions>"#;
+    let (_dir, root) = folder(&[("Hund_an.bpmn", model), ("nachbar.txt", b"x")]);
+    let scanned = scan(&root.join("Hund_an.bpmn")).unwrap();
+    assert!(scanned.single);
+    assert_eq!(names(&scanned), ["Hund_an.bpmn"], "neither its neighbours nor their process.toml");
+    let submission = scanned.submission(&Said::default()).unwrap();
+    let table: toml::Table = submission.process.text.parse().unwrap();
+    assert_eq!(table["title"].as_str(), Some("Hund anmelden"));
+    assert_eq!(table["summary"].as_str(), Some("Hund anmelden"));
+    assert_eq!(table["leistungsschluessel"][0].as_str(), Some("99102013000000"));
+    // What people say counts, whatever signs are in it.
+    let said = Said { title: Some("a\"b\n".into()), kind: Some("rechtlich".into()), ..Said::default() };
+    let table: toml::Table = scanned.submission(&said).unwrap().process.text.parse().unwrap();
+    assert_eq!(table["title"].as_str(), Some("a\"b\n"));
+    assert_eq!(table["change"]["kind"].as_str(), Some("rechtlich"));
+    // Nothing is made up where nothing is known: the rest is refused by name, until defaults beside the file say it.
+    let mut problems = prepared(&root.join("nachbar.txt")).unwrap_err();
+    problems.sort_by(|a, b| a.key.cmp(&b.key));
+    let keys: Vec<_> = problems.iter().filter_map(|p| p.key.as_deref()).collect();
+    assert_eq!(keys, ["contact", "level", "license", "maintenance", "platform"]);
+    assert!(problems.iter().all(|p| p.file == "description of nachbar.txt"), "{problems:?}");
+    let defaults = "contact = \"a@example.org\"\nlevel = [\"land\"]\nmaintenance = \"internal\"\nlicense = \"EUPL-1.2\"\nplatform = { name = \"civento\" }";
+    fs::write(root.join(DEFAULTS_FILE), defaults).unwrap();
+    let ready = prepared(&root.join("nachbar.txt")).unwrap();
+    assert_eq!((ready.metadata.id.as_str(), ready.metadata.title.as_str()), ("nachbar", "nachbar"));
+    // The description is no process, and a link is none of its own.
+    assert_eq!(prepared(&root.join(PROCESS_FILE)).unwrap_err()[0].code, "not_a_folder");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Owns what is part of a release, what is skipped, and what makes a folder unfit. Bounded in files, entries and depth, whatever
 //! the folder holds; opens regular files only.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,25 +21,35 @@ const ENTRIES_MAX: usize = 100_000;
 /// Skipped entries that are named; more are only counted.
 const SKIPPED_MAX: usize = 200;
 
-/// Reads a folder: which files a release of it would have. Judges no metadata.
+/// Reads a folder, or a single file: which files a release of it would have. Judges no metadata.
 ///
 /// # Errors
-/// All problems found: links, special and unreadable files, names that cannot be kept, too many files or none. A file instead of
-/// a folder is refused with what to do.
-pub fn scan(folder: &Path) -> Result<Scanned, Vec<Problem>> {
-    let shown = folder.display().to_string();
+/// All problems found: links, special and unreadable files, names that cannot be kept, too many files or none.
+pub fn scan(path: &Path) -> Result<Scanned, Vec<Problem>> {
+    let shown = path.display().to_string();
     let refuse = |code, rule: String| vec![Problem::file(code, shown.clone(), rule)];
-    let root = folder.canonicalize().map_err(|e| refuse("unreadable", format!("cannot be opened: {e}")))?;
-    if !root.is_dir() {
-        let rule = "is a file; a release is a folder with a process.toml: put the file into a folder of its own and run \
-                    `verbund publish --init` on it";
-        return Err(refuse("not_a_folder", rule.to_owned()));
+    let unreadable = |e: std::io::Error| {
+        let code = if e.kind() == std::io::ErrorKind::NotFound { "not_found" } else { "unreadable" };
+        refuse(code, format!("cannot be opened: {e}"))
+    };
+    let root = path.canonicalize().map_err(unreadable)?;
+    let (folder, file) = match (root.is_dir(), root.parent(), root.file_name()) {
+        (false, Some(parent), Some(name)) => (parent.to_owned(), Some(name.to_owned())),
+        _ => (root.clone(), None),
+    };
+    let fd = open(&folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| unreadable(e.into()))?;
+    let mut walk = Walk::new(Arc::new(fd), shown.clone());
+    match &file {
+        None => walk.run(),
+        Some(name) if name == PROCESS_FILE => {
+            let rule =
+                format!("is the description of a process, not the process: publish its folder, {}", folder.display());
+            return Err(refuse("not_a_folder", rule));
+        }
+        Some(name) => walk.single(name)?,
     }
-    let fd = open(&root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| refuse("unreadable", format!("cannot be opened: {e}")))?;
-    let mut walk = Walk::new(Arc::new(fd), shown);
-    walk.run();
-    walk.finish(root)
+    walk.finish(root, file.is_some())
 }
 
 /// One walk over a folder.
@@ -93,6 +104,16 @@ impl Walk {
                 return;
             }
         }
+    }
+
+    /// One file of the folder, as if it were all that lies there.
+    fn single(&mut self, name: &OsStr) -> Result<(), Vec<Problem>> {
+        let refuse = |rule: String| vec![Problem::file("bad_name", self.shown.clone(), rule)];
+        let text = name.to_str().ok_or_else(|| refuse("the name is not UTF-8; rename it".to_owned()))?.to_owned();
+        let stat =
+            statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| refuse(format!("cannot be read: {e}")))?;
+        self.entry(text, FileType::from_raw_mode(stat.st_mode), Stamp::of(&stat));
+        Ok(())
     }
 
     fn folder(&mut self, folder: &str) -> std::io::Result<()> {
@@ -180,7 +201,8 @@ impl Walk {
         }
     }
 
-    fn finish(mut self, root: PathBuf) -> Result<Scanned, Vec<Problem>> {
+    /// `root` is what was named, free of links; `single` says that it is a file.
+    fn finish(mut self, root: PathBuf, single: bool) -> Result<Scanned, Vec<Problem>> {
         if self.files.is_empty() && self.findings.errors.is_empty() {
             let shown = self.shown.clone();
             self.refuse("no_files", &shown, "holds no files");
@@ -195,10 +217,12 @@ impl Walk {
         if !self.findings.errors.is_empty() {
             return Err(self.findings.errors);
         }
-        let folder = root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = if single { root.file_stem() } else { root.file_name() };
+        let folder = name.map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Scanned {
             root,
             folder,
+            single,
             files: self.files,
             skipped: self.skipped,
             warnings: self.findings.warnings,

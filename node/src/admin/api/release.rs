@@ -71,8 +71,11 @@ pub struct ReleaseCreated {
     pub unchanged: bool,
     /// What should be looked at, such as titles reaching all members although files do not.
     pub warnings: Vec<String>,
-    /// Other members that can confirm it.
+    /// Other members, by handle: those that can witness it.
     pub members: Vec<Handle>,
+    /// Those of them that may have its files, and so can hold it.
+    #[serde(default)]
+    pub audience: Vec<Handle>,
 }
 
 request! {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use verbund_protocol::ids::{Handle, Sha256};
 
-use super::{LogState, PendingFetch, request};
+use super::{LogState, Moment, PendingFetch, request};
 
 request! {
     /// Which releases are missing, why, from whom.
@@ -56,6 +56,9 @@ pub struct Missing {
     pub release: String,
     /// Hash of its statement.
     pub digest: Sha256,
+    /// When its owner published it: so long it is missing at most.
+    #[serde(default)]
+    pub published: Moment,
     /// Bytes still missing.
     pub bytes: u64,
     /// Members that say they hold it.

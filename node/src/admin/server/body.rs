@@ -76,6 +76,8 @@ async fn drain(mut body: Body) {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let refuse = |field: String, error: &serde_json::Error| {
+        // `?` is how the reader names a place that it never got to.
+        let field = field.replace('?', "");
         let at = if field.is_empty() || field == "." { String::new() } else { format!(" in {field}") };
         Problem::new(Code::BadJson, format!("the body cannot be read{at}: {error}"))
             .next("correct the body; unknown fields are refused")

@@ -91,8 +91,16 @@ async fn run<C: Call>(app: Arc<App>, caller: Arc<Caller>, request: Request) -> R
     };
     // A task of its own: neither a caller that hangs up nor the time-out may leave a change half done or unrecorded.
     let task = tokio::spawn(async move {
-        let subject = serde_json::to_value(&typed).unwrap_or_default();
+        let mut subject = serde_json::to_value(&typed).unwrap_or_default();
         let result = C::run(&*app.daemon, typed).await;
+        // What a publication is called is known only when it is done.
+        if let (Some(fields), Ok(answer)) = (subject.as_object_mut(), &result)
+            && !fields.contains_key("release")
+            && let Some(release) =
+                serde_json::to_value(answer).ok().and_then(|mut a| Some(a.get_mut("release")?.take()))
+        {
+            fields.insert("release".to_owned(), release);
+        }
         let outcome = result.as_ref().map_or_else(|problem| problem.code.as_str(), |_| "ok");
         let recorded = record(&*app.daemon, &caller, operation, &subject, outcome).await;
         match (result, recorded) {
@@ -172,7 +180,8 @@ fn subject(request: &serde_json::Value) -> String {
     let named = fields.iter().filter(|(key, _)| !UNRECORDED.contains(&key.as_str()));
     let text: Vec<String> =
         named.chain(of_release).filter(|(_, v)| !v.is_null()).map(|(key, value)| format!("{key}={value}")).collect();
-    text.join(" ").chars().take(SUBJECT_MAX).collect()
+    // Whoever pasted a secret where a name belongs must not find it in the log and the audit afterwards.
+    crate::http::tokens::redact(&text.join(" ")).chars().take(SUBJECT_MAX).collect()
 }
 
 async fn artifact_put(

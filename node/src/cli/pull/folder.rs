@@ -54,6 +54,8 @@ pub(super) struct Folder {
     path: PathBuf,
     root: OwnedFd,
     own: OwnedFd,
+    /// Whether this pull made its own folder: then it goes again if nothing comes of the pull.
+    new: bool,
     _lock: OwnedFd,
 }
 
@@ -61,10 +63,15 @@ impl Folder {
     /// Opens or makes the folder and takes its lock.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let io = |what: &'static str| move |error: io::Error| Failure::io(format!("{what} {}", path.display()), &error);
+        if path.metadata().is_ok_and(|meta| !meta.is_dir()) {
+            return Err(Failure::failed(format!("{} is there already and is no folder", path.display()))
+                .next("name a folder, or a place where one can be made; nothing was written"));
+        }
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(io("cannot create"))?;
         // The folder itself may be reached over links: the caller chose it.
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| io("cannot open")(e.into()))?;
+        let new = matches!(rustix::fs::statat(&root, OWN_FOLDER, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT));
         let own = step(root.as_fd(), OWN_FOLDER, true).map_err(|error| {
             Failure::io(format!("cannot use {}/{OWN_FOLDER}", path.display()), &error.into())
                 .next("it must be a folder that you may write to")
@@ -78,7 +85,16 @@ impl Folder {
             }
             error => io("cannot lock")(error.into()),
         })?;
-        Ok(Self { path: path.to_owned(), root, own, _lock: lock })
+        Ok(Self { path: path.to_owned(), root, own, new, _lock: lock })
+    }
+
+    /// Leaves a folder that nothing was written to as it was found.
+    pub(super) fn leave(&self) {
+        if self.new {
+            // A folder that is not empty stays: then something was written after all.
+            let _ = rustix::fs::unlinkat(&self.own, LOCK, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&self.root, OWN_FOLDER, AtFlags::REMOVEDIR);
+        }
     }
 
     fn failed(&self, what: &str, path: &str, error: Errno) -> Failure {

@@ -181,7 +181,7 @@ pub(super) async fn write(
     check_paths(wanted.files)?;
     let folder = Folder::open(out)?;
     let record: Record = folder.record()?.unwrap_or_default();
-    let plan = plan(&folder, &record, wanted, progress)?;
+    let plan = plan(&folder, &record, wanted, progress).inspect_err(|_| folder.leave())?;
     let mut report = Report {
         release: wanted.release.to_owned(),
         digest: wanted.digest.to_string(),

@@ -22,7 +22,7 @@ impl Host for Patient {
     fn found(&self, _: &Founding<'_>) -> Result<Founded, Failure> {
         unreachable!()
     }
-    fn scan(&self, _: &Path) -> Result<Scan, Failure> {
+    fn scan(&self, _: &Path, _: &crate::publish::Said) -> Result<Scan, Failure> {
         unreachable!()
     }
     fn propose(&self, _: &Path) -> Result<String, Failure> {

@@ -12,7 +12,7 @@ async fn publishing(ticks: Vec<Value>) -> (Running, tempfile::TempDir) {
     });
     let created = json!({
         "release": "de-he/x@1.0.0", "digest": Sha256([7; 32]), "index": 9, "unchanged": false, "warnings": [],
-        "members": ["de-rp", "de-sl"]
+        "members": ["de-rp", "de-sl"], "audience": ["de-rp", "de-sl"]
     });
     let fake = Fake::default().answers("release_check", checked).answers("release_create", created);
     *fake.lines.lock().unwrap() = ticks.into_iter().map(Ok).collect();
@@ -92,4 +92,74 @@ async fn init_of_a_folder_writes_the_proposal_once() {
     let ended = command(&Stand::default(), folder.path(), &["publish", path, "--init"]).await;
     assert_eq!(ended.exit, Exit::Failed);
     assert_eq!(std::fs::read(folder.path().join("process.toml")).unwrap(), b"mine");
+}
+
+/// Writes other bytes of the same length. Times of files are as coarse as the kernel's clock: repeated until they show it.
+fn rewrite(path: &Path, bytes: &str) {
+    use std::os::unix::fs::MetadataExt as _;
+    let time = || path.metadata().map(|meta| (meta.ctime(), meta.ctime_nsec())).unwrap();
+    let before = time();
+    while time() == before {
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+/// Publishes the folder while `meanwhile` happens to it between the scan and the reading.
+async fn disturbed(meanwhile: fn(&Path)) -> (Running, Ended) {
+    let (running, folder) = publishing(Vec::new()).await;
+    let stand = Stand { after_scan: Mutex::new(Some(meanwhile)), ..Stand::default() };
+    let ended = command(&stand, running.dir.path(), &["publish", folder.path().to_str().unwrap()]).await;
+    // What a test moved away or put in its place.
+    let _ = std::fs::remove_dir_all(folder.path().with_extension("away"));
+    if folder.path().is_symlink() {
+        std::fs::remove_file(folder.path()).unwrap();
+    }
+    (running, ended)
+}
+
+#[tokio::test]
+async fn what_is_sent_is_the_file_that_was_scanned_or_nothing() {
+    let changes: [(&str, fn(&Path)); 4] = [
+        ("changed", |root| rewrite(&root.join("a"), "aab")),
+        ("replaced", |root| {
+            std::fs::write(root.join("new"), "aaa").unwrap();
+            std::fs::rename(root.join("new"), root.join("a")).unwrap();
+        }),
+        ("replaced", |root| {
+            std::fs::remove_file(root.join("a")).unwrap();
+            std::os::unix::fs::symlink("/etc/hostname", root.join("a")).unwrap();
+        }),
+        ("replaced", |root| std::fs::remove_file(root.join("a")).unwrap()),
+    ];
+    for (word, meanwhile) in changes {
+        let (running, ended) = disturbed(meanwhile).await;
+        assert_eq!(ended.exit, Exit::Failed, "{}", ended.stderr);
+        assert!(ended.stderr.contains(word) && ended.stderr.contains("nothing was published"), "{}", ended.stderr);
+        for operation in ["release_check", "release_create", "artifact_put"] {
+            assert!(running.fake.asked(operation).is_empty(), "{operation} after {word}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_leads_elsewhere_by_now_is_not_followed() {
+    // The whole folder is exchanged for a link: the scanned one is still what is read.
+    let (running, ended) = disturbed(|root| {
+        let away = root.with_extension("away");
+        std::fs::rename(root, &away).unwrap();
+        std::os::unix::fs::symlink("/etc", root).unwrap();
+    })
+    .await;
+    assert_eq!(ended.exit, Exit::Ok, "{}", ended.stderr);
+    assert_eq!(running.fake.asked("artifact_put")[0]["size"], 3);
+}
+
+#[tokio::test]
+async fn what_was_said_about_a_single_file_reaches_the_daemon() {
+    let (running, folder) = publishing(Vec::new()).await;
+    let file = folder.path().join("a");
+    running.command(&["publish", file.to_str().unwrap(), "--title", "Antrag"]).await;
+    let asked = &running.fake.asked("release_create")[0];
+    assert_eq!(asked["metadata"]["title"], "Antrag");
+    assert_eq!(asked["files"].as_array().unwrap().len(), 1, "its neighbours are not published: {asked}");
 }

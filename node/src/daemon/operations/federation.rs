@@ -228,7 +228,11 @@ pub async fn federation_create(node: &Arc<Node>, request: FederationCreateReques
     let charter = Charter::genesis(rules, founder, now().wall_s(), None);
     let founder = Founder { identities: &identities, writer: &writer, approver: &[approver], node: &member.node };
     let (bundle, certified) = certificate::found(&charter, &founder).map_err(|e| bad(e.to_string()))?;
-    node.start(certified.federation, Begin::Found(Box::new(bundle)), &slug).await.map_err(problem)?;
+    if let Err(error) = node.start(certified.federation, Begin::Found(Box::new(bundle)), &slug).await {
+        // Nobody knows of it yet: nothing may be left that the next start would open.
+        super::joining::forget(node, certified.federation).await?;
+        return Err(problem(error));
+    }
     let named = node.named(Some(&certified.federation.to_hex())).await?;
     view(&named).await?.ok_or_else(|| no_charter(&named))
 }

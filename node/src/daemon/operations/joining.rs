@@ -41,10 +41,10 @@ pub(super) fn dial_problem(error: &DialFailure) -> Problem {
 
 /// Uses a ticket: returns once the other node's key is proved and the request is lodged or refused there.
 pub async fn peer_add(node: &Arc<Node>, request: PeerAddRequest) -> Result<Joining, Problem> {
-    let ticket: Ticket = request
-        .ticket
-        .parse()
-        .map_err(|e: verbund_protocol::wire::ticket::TicketError| Problem::new(Code::BadTicket, e.to_string()))?;
+    let ticket: Ticket = request.ticket.parse().map_err(|e: verbund_protocol::wire::ticket::TicketError| {
+        Problem::new(Code::BadTicket, e.to_string())
+            .next("copy the whole line that `verbund invite` printed, in one piece, or ask for a new ticket")
+    })?;
     let member = &node.shared.member;
     if ticket.handle != member.identity.handle {
         let text = format!("the ticket is for {}, this node is {}", ticket.handle, member.identity.handle);
@@ -102,11 +102,17 @@ async fn begin(node: &Arc<Node>, ticket: &Ticket, line: &str) -> Result<Arc<Inst
         request: Vec::new(),
     };
     let slug = slugify(&ticket.name);
-    node.start(ticket.federation, Begin::Join(Box::new(kept)), &slug).await.map_err(problem)
+    match node.start(ticket.federation, Begin::Join(Box::new(kept)), &slug).await {
+        Ok(instance) => Ok(instance),
+        Err(error) => {
+            forget(node, ticket.federation).await?;
+            Err(problem(error))
+        }
+    }
 }
 
 /// Drops a join that came to nothing, so that another ticket can be used.
-async fn forget(node: &Arc<Node>, federation: FederationId) -> Result<(), Problem> {
+pub(super) async fn forget(node: &Arc<Node>, federation: FederationId) -> Result<(), Problem> {
     node.end(federation).await;
     let dir = folder(&node.data_dir, federation);
     let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(&dir).map_err(|e| (dir, e))).await;
@@ -173,7 +179,14 @@ async fn look(node: &Arc<Node>, instance: &Arc<Instance>, ticket: &Ticket) -> Re
                 of: count(others.len()),
             }
         }
-        None => waiting(report),
+        None => {
+            // Until the other node has told how it counts, the newest charter says how many it takes.
+            let mut state = waiting(report);
+            if let (JoinState::Lodged { needed: needed @ 0, .. }, Some(charter)) = (&mut state, &charter) {
+                *needed = count(charter.charter.quorum());
+            }
+            state
+        }
     };
     Ok(Joining {
         slug: charter.as_ref().map_or_else(|| slugify(&ticket.name), |c| c.charter.rules.slug.to_string()),

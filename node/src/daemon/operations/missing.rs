@@ -13,7 +13,7 @@ use verbund_protocol::view::state::ReleaseRow;
 
 use super::super::traffic::Traffic;
 use super::survey::{Survey, place};
-use crate::admin::api::{Behind, Connection, Missing, PendingFetch};
+use crate::admin::api::{Behind, Connection, Missing, Moment, PendingFetch};
 use crate::blobs::BlobStore;
 
 /// Releases whose manifest is read to name files by their paths.
@@ -129,6 +129,7 @@ pub fn here(survey: &Survey, here: &Here<'_>) -> Vec<Missing> {
         Missing {
             release: survey.name(row),
             digest: row.id,
+            published: Moment::from_unix_ms(row.published_s.saturating_mul(1_000)),
             bytes,
             holders: holders(survey, row),
             files: pending(survey, row, here),
@@ -199,6 +200,7 @@ pub fn there(survey: &Survey, peer: &PeerId) -> Vec<Missing> {
         Missing {
             release: survey.name(row),
             digest: row.id,
+            published: Moment::from_unix_ms(row.published_s.saturating_mul(1_000)),
             bytes: row.manifest_size + row.total_size,
             holders,
             files: vec![PendingFetch { code: code.into(), why, ..whole(survey, row) }],

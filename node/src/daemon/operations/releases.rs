@@ -3,29 +3,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{SinkExt as _, StreamExt as _, TryStreamExt as _};
-use semver::Version;
+use futures::TryStreamExt as _;
 use tokio_util::compat::FuturesAsyncReadCompatExt as _;
 use verbund_protocol::charter::certificate::Certified;
-use verbund_protocol::core::{Command, EventKind, Reply};
+use verbund_protocol::core::{Command, Reply};
 use verbund_protocol::documents::{Document as _, RELEASE_TYPE, Withdrawal};
 use verbund_protocol::envelope::Envelope;
 use verbund_protocol::ids::{Handle, MemberId, Sha256, Slug};
 use verbund_protocol::keys::SecretKey;
 use verbund_protocol::release::derive::Submission;
-use verbund_protocol::release::metadata::Context;
+use verbund_protocol::release::metadata::{Audience, Context};
 use verbund_protocol::release::statement::{Draft, Prepared};
 use verbund_protocol::release::{self, CharterDefaults, Derived, Manifest, Published};
-use verbund_protocol::view::audience;
 use verbund_protocol::view::rows::{Rows, RowsError, Table};
-use verbund_protocol::view::state::{self, CosignedRow, ReleaseRow, key};
+use verbund_protocol::view::state::{self, ReleaseRow, key};
 
 use super::super::clock::now;
 use super::super::node::{Named, Node, problem};
-use super::federation::{charter, count};
+use super::federation::charter;
 use super::members::command;
+use super::select;
 use crate::admin::api::*;
-use crate::admin::{Code, Lines, Problem, Refusal, Upload};
+use crate::admin::{Code, Problem, Refusal, Upload};
 use crate::blobs::StoreError;
 
 /// A release that keeps all rules, ready to be signed.
@@ -88,12 +87,15 @@ async fn complete(node: &Arc<Node>, named: &Named, request: &ReleaseRequest) -> 
     });
     let before = rows.await.map_err(problem)?;
     let (_, reference) = manifest.to_bytes().map_err(|e| Problem::new(Code::Refused, e.to_string()))?;
-    let same = before.iter().find(|row| row.manifest_sha256 == reference.sha256);
+    // Without process.toml among the files they do not tell by themselves what was said about them.
+    let described = files.contains(crate::publish::PROCESS_FILE);
+    let told = |row: &&ReleaseRow| row.title == draft.metadata.title && row.summary == draft.metadata.summary;
+    let same = before.iter().filter(|row| row.manifest_sha256 == reference.sha256).find(|row| described || told(row));
     let derived = match same {
-        // The same files, process.toml among them: the release that they made before.
+        // The same files with the same description: the release that they made before.
         Some(row) => {
             let others = before.iter().filter(|o| o.id != row.id).filter_map(|o| o.version.parse().ok());
-            let mut derived = derive(&Published { versions: others.collect() }).unwrap_or(draft);
+            let mut derived = derive(&Published { versions: others.collect() }).unwrap_or_else(|_| draft.clone());
             derived.metadata.version = row.version.parse().unwrap_or(derived.metadata.version);
             derived
         }
@@ -155,12 +157,23 @@ pub async fn release_create(node: &Arc<Node>, request: ReleaseRequest) -> Result
     let charter = charter(&named).await?;
     let completed = complete(node, &named, &request).await?;
     let me = node.shared.member.id;
-    let members = charter.charter.members.iter().filter(|m| m.member != me).map(|m| m.handle.clone()).collect();
+    let members = others(&charter, me);
+    let audience: Vec<Handle> =
+        members.iter().filter(|handle| may_have(&completed.derived.metadata.audience, handle)).cloned().collect();
+    let members = members.into_iter().collect();
     let warnings = words(&completed.derived.warnings);
     let release = completed.reference;
     if let Some(row) = completed.published {
         restore(node, &named, &row, completed.prepared.manifest).await?;
-        return Ok(ReleaseCreated { release, digest: row.id, index: row.index, unchanged: true, warnings, members });
+        return Ok(ReleaseCreated {
+            release,
+            digest: row.id,
+            index: row.index,
+            unchanged: true,
+            warnings,
+            members,
+            audience,
+        });
     }
     let pins = present(node, &request.files).await?;
     let manifest = node.shared.blobs.import_bytes(completed.prepared.manifest).await.map_err(|e| blob_problem(&e))?;
@@ -168,7 +181,16 @@ pub async fn release_create(node: &Arc<Node>, request: ReleaseRequest) -> Result
         .map_err(|e| Problem::new(Code::Refused, e.to_string()))?;
     let (index, digest) = append(&named, envelope).await?;
     drop((pins, manifest));
-    Ok(ReleaseCreated { release, digest, index, unchanged: false, warnings, members })
+    Ok(ReleaseCreated { release, digest, index, unchanged: false, warnings, members, audience })
+}
+
+/// Whether another member may have the files of a release that is being published.
+fn may_have(audience: &Audience, handle: &Handle) -> bool {
+    match audience {
+        Audience::Federation | Audience::Public => true,
+        Audience::Members(named) => named.contains(handle),
+        Audience::Other(_) => false,
+    }
 }
 
 /// Publishing again is also how files come back that were lost here: the folder's were uploaded, the manifest is made again, and
@@ -240,35 +262,39 @@ pub async fn artifact_put(node: &Arc<Node>, bytes: Upload) -> Result<Artifact, P
 }
 
 /// The own release that a request means: by digest, or by reference with a version.
-async fn own_release(node: &Arc<Node>, named: &Named, wanted: &str) -> Result<(ReleaseRow, Arc<Certified>), Problem> {
+pub(super) async fn own_release(
+    node: &Arc<Node>,
+    named: &Named,
+    wanted: &str,
+) -> Result<(ReleaseRow, Arc<Certified>), Problem> {
     let charter = charter(named).await?;
-    let member = node.shared.member.id;
-    let text = wanted.to_owned();
-    let read = named.instance.read(move |view, _| find(view, &member, &text));
-    let row = read.await.map_err(problem)?.ok_or_else(|| {
-        Problem::new(Code::NotFound, format!("this member has published no {wanted:?}"))
-            .next("name it as OWNER/PROCESS@VERSION; `verbund process versions` lists them")
-    })?;
-    Ok((row, charter))
-}
-
-fn find(rows: &dyn Rows, member: &MemberId, wanted: &str) -> Result<Option<ReleaseRow>, RowsError> {
-    let digest = wanted.rsplit('@').next().and_then(|text| text.parse::<Sha256>().ok());
-    if let Some(id) = digest {
-        let Some(process) = rows.get(Table::Releases, &key::release_id(&id))? else { return Ok(None) };
-        return state::get(rows, Table::Releases, &process);
+    if !select::is_exact(wanted)? {
+        return Err(Problem::new(Code::BadReference, format!("{wanted:?} names no version"))
+            .next("name one release: OWNER/PROCESS@VERSION; `verbund process versions` lists them"));
     }
-    let Ok(reference) = wanted.parse::<release::ReleaseRef>() else { return Ok(None) };
-    let version: &Version = &reference.version;
-    state::get(rows, Table::Releases, &key::release(member, &reference.process.slug, &version.to_string()))
+    let (found, text) = (charter.clone(), wanted.to_owned());
+    let read = named.instance.read(move |view, _| Ok(select::release(view, &found, &text)));
+    let row = read.await.map_err(problem)??;
+    if row.member != node.shared.member.id {
+        let owner =
+            charter.charter.member(&row.member).map_or_else(|| row.member.to_string(), |m| m.handle.to_string());
+        return Err(Problem::new(Code::Denied, format!("{wanted:?} is a release of {owner}, not of this member"))
+            .next("only its publisher can do this: ask there"));
+    }
+    Ok((row, charter))
 }
 
 /// Withdraws a release; durable when answered.
 pub async fn release_withdraw(node: &Arc<Node>, request: WithdrawRequest) -> Result<Withdrawn, Problem> {
-    let named = node.named(request.federation.as_deref()).await?;
+    let federation = select::federation(request.federation.as_deref(), &request.release)?;
+    let named = node.named(federation).await?;
     let (row, charter) = own_release(node, &named, &request.release).await?;
-    if row.member != node.shared.member.id {
-        return Err(Problem::new(Code::Denied, "only its publisher withdraws a release"));
+    let asked = row.clone();
+    let before = named.instance.read(move |view, _| select::withdrawn(view, &asked)).await.map_err(problem)?;
+    if before {
+        // A second withdrawal would stand in the log without any effect.
+        return Err(Problem::new(Code::Conflict, format!("{} is withdrawn already", request.release))
+            .next("`verbund process show` says since when and why; that reason stays"));
     }
     let severity = match request.severity {
         WithdrawSeverity::Normal => "medium",
@@ -292,123 +318,7 @@ pub async fn release_withdraw(node: &Arc<Node>, request: WithdrawRequest) -> Res
     Ok(Withdrawn { release: format!("{owner}/{}@{}", row.slug, row.version), index, adopters: Vec::new() })
 }
 
-/// Who has confirmed a release so far.
-struct Confirmed {
-    /// Other members that cosigned the log beyond it.
-    cosigned: BTreeSet<Handle>,
-    /// Members that hold it.
-    held: BTreeSet<Handle>,
-    /// Other members.
-    others: BTreeSet<Handle>,
-    /// Those of them that may have its files.
-    audience: BTreeSet<Handle>,
-    needed: usize,
-}
-
-async fn confirmed(named: &Named, row: &ReleaseRow) -> Result<Confirmed, Problem> {
-    let charter = charter(named).await?;
-    let (log, index) = (row.log, row.index);
-    let others: BTreeSet<Handle> =
-        charter.charter.members.iter().filter(|m| m.member != row.member).map(|m| m.handle.clone()).collect();
-    let (members, of) = (others.clone(), row.clone());
-    let asked = named.instance.query(move |core, view, _| {
-        let promises: Vec<CosignedRow> = state::list(view, Table::Promises, &key::cosigned_of(&log), usize::MAX)?;
-        let mut audience = BTreeSet::new();
-        for member in members {
-            if audience::admits(view, &of, member.as_str())? {
-                audience.insert(member);
-            }
-        }
-        Ok((promises, core.holders(&log, index), audience))
-    });
-    let (promises, holders, audience) = asked.await.map_err(problem)?.map_err(|e: RowsError| problem(e.into()))?;
-    let handle = |peer| charter.member_of(&peer).and_then(|m| charter.charter.member(&m)).map(|m| m.handle.clone());
-    let own = charter.charter.member(&row.member).map(|m| m.handle.clone());
-    let cosigned = promises.iter().filter(|p| p.size > index).filter_map(|p| handle(p.cosignature.peer));
-    Ok(Confirmed {
-        cosigned: cosigned.filter(|h| Some(h) != own.as_ref()).collect(),
-        held: holders.into_iter().filter_map(handle).collect(),
-        others,
-        audience,
-        needed: charter.charter.witnesses_needed(),
-    })
-}
-
-/// The steps of a release so far and to come.
-pub async fn release_progress(node: &Arc<Node>, request: ProgressRequest) -> Result<Lines<Tick>, Problem> {
-    let named = node.named(request.federation.as_deref()).await?;
-    let (row, _) = own_release(node, &named, &request.release).await?;
-    let (mut sender, lines) = futures::channel::mpsc::channel::<Result<Tick, Problem>>(64);
-    let stop = node.stop().clone();
-    tokio::spawn(async move {
-        let mut events = named.instance.follow();
-        let at = Moment::from_unix_ms(row.published_s * 1_000);
-        let mut told = (BTreeSet::new(), BTreeSet::new(), false);
-        let mut ticks = vec![Tick::Durable { at }];
-        loop {
-            match confirmed(&named, &row).await {
-                Ok(now) => ticks.extend(news(&mut told, &now)),
-                Err(problem) => return drop(sender.send(Err(problem)).await),
-            }
-            let ended = ticks.iter().any(|t| matches!(t, Tick::Complete { .. }));
-            for tick in ticks.drain(..) {
-                if sender.send(Ok(tick)).await.is_err() {
-                    return;
-                }
-            }
-            if ended {
-                return;
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = relevant(&mut events) => {}
-            }
-        }
-    });
-    Ok(lines.boxed())
-}
-
-/// Waits for an event that may change who has confirmed something.
-async fn relevant(events: &mut tokio::sync::broadcast::Receiver<super::super::events::Told>) {
-    loop {
-        match events.recv().await {
-            Ok(told) => {
-                let kind = told.kind.as_ref();
-                if matches!(
-                    kind,
-                    Some(
-                        EventKind::Cosigned { .. }
-                            | EventKind::HoldingsChanged { .. }
-                            | EventKind::CharterAdopted { .. }
-                    )
-                ) {
-                    return;
-                }
-            }
-            // Some were missed: look.
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => return,
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => std::future::pending().await,
-        }
-    }
-}
-
-fn news(told: &mut (BTreeSet<Handle>, BTreeSet<Handle>, bool), now: &Confirmed) -> Vec<Tick> {
-    let at = Moment::now();
-    let mut ticks = Vec::new();
-    for handle in now.cosigned.difference(&told.0.clone()) {
-        told.0.insert(handle.clone());
-        ticks.push(Tick::Cosigned { handle: handle.clone(), at });
-    }
-    if !told.2 && now.cosigned.len() >= now.needed {
-        told.2 = true;
-        ticks.push(Tick::Witnessed { witnesses: count(now.cosigned.len()), of: count(now.others.len()), at });
-    }
-    for handle in now.held.difference(&told.1.clone()) {
-        told.1.insert(handle.clone());
-        ticks.push(Tick::Held { handle: handle.clone(), at });
-    }
-    if told.2 && now.audience.is_subset(&now.held) {
-        ticks.push(Tick::Complete { at });
-    }
-    ticks
+/// Handles of all members but one.
+pub(super) fn others(charter: &Certified, member: MemberId) -> BTreeSet<Handle> {
+    charter.charter.members.iter().filter(|m| m.member != member).map(|m| m.handle.clone()).collect()
 }

@@ -104,6 +104,14 @@ fn parse(reference: &str) -> Result<(&str, Slug, Which), Problem> {
     Ok((owner, slug.parse().map_err(|_| refused())?, which))
 }
 
+/// Whether a reference names one release whatever is published later: by version or digest.
+///
+/// # Errors
+/// [`Code::BadReference`] if it is none.
+pub fn is_exact(reference: &str) -> Result<bool, Problem> {
+    Ok(reference.parse::<Sha256>().is_ok() || matches!(parse(reference)?.2, Which::Exactly(_) | Which::Digest(_)))
+}
+
 /// The release that a reference `[FEDERATION:]owner/slug[@version|@range|@sha256:…]` or a bare `sha256:…` names: without a
 /// version, and in a range, the highest that is stable and not withdrawn. Blocks.
 ///
@@ -213,5 +221,9 @@ mod tests {
         for bad in ["hund", "de-he/hund@", "de-he/hund@sha256:00", "de-he/HUND", "de-he/hund@one"] {
             assert_eq!(which(bad), Err(Code::BadReference), "{bad}");
         }
+        let exact = |text: &str| is_exact(text).map_err(|p| p.code);
+        assert_eq!(exact("de-he/hund@1.2.0"), Ok(true));
+        assert_eq!(exact(&digest.to_string()), Ok(true));
+        assert_eq!((exact("de-he/hund"), exact("de-he/hund@^1")), (Ok(false), Ok(false)));
     }
 }

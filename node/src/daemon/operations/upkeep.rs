@@ -133,6 +133,11 @@ pub async fn token_create(node: &Arc<Node>, request: TokenCreateRequest) -> Resu
         return Err(Problem::new(Code::Unsupported, "tokens for monitors of the logs are not offered by this version")
             .next("leave --scope out, or say read"));
     }
+    let valid_ms = request.valid_ms.unwrap_or(TOKEN_MS);
+    if valid_ms < 1_000 {
+        return Err(Problem::new(Code::BadRequest, "a token that is valid for less than a second can never be used")
+            .next("name a longer time, such as --valid-for 90d"));
+    }
     let named = node.named(request.federation.as_deref()).await?;
     let slug: Slug = named.slug.parse().map_err(internal)?;
     let now_s = now().wall_s();
@@ -140,7 +145,7 @@ pub async fn token_create(node: &Arc<Node>, request: TokenCreateRequest) -> Resu
         name: request.name,
         scopes: BTreeSet::from([Grants::Read]),
         federations: Some(BTreeSet::from([slug])),
-        expires_s: Some(now_s.saturating_add(request.valid_ms.unwrap_or(TOKEN_MS) / 1_000)),
+        expires_s: Some(now_s.saturating_add(valid_ms / 1_000)),
     };
     let (secret, record) = node.tokens.create(new, now_s).await.map_err(token_problem)?;
     Ok(TokenCreated { token: secret.reveal().to_owned(), view: token_view(&record) })
@@ -165,12 +170,13 @@ pub async fn token_revoke(node: &Arc<Node>, request: TokenRequest) -> Result<Don
     let all = node.tokens.list().await.map_err(token_problem)?;
     let id = meant(&all, &request.token)?;
     let record = node.tokens.revoke(id, now().wall_s()).await.map_err(token_problem)?;
-    Ok(Done { text: format!("token {} ({}) is good for nothing any more", record.name, record.id) })
+    Ok(Done { text: format!("token {} ({}) is revoked: it is refused from now on", record.name, record.id) })
 }
 
-/// The token that an id or a name means.
+/// The token that an id, a name, or the token itself means: whoever finds one that leaked need not know more.
 fn meant(all: &[TokenRecord], wanted: &str) -> Result<TokenId, Problem> {
-    if let Some(record) = all.iter().find(|r| r.id.to_string() == wanted) {
+    let itself = TokenId::of_token(wanted.trim());
+    if let Some(record) = all.iter().find(|r| Some(r.id) == itself || r.id.to_string() == wanted) {
         return Ok(record.id);
     }
     let by_name: Vec<_> = all.iter().filter(|r| r.name == wanted).collect();
