@@ -38,6 +38,7 @@ mod streams;
 mod task;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use addr::{AddrError, Host, HostPort};
 pub use admission::ConnectionLimits;
