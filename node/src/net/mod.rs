@@ -22,6 +22,7 @@ use verbund_protocol::ids::PeerId;
 mod addr;
 mod admission;
 mod behaviour;
+mod coalesce;
 mod connections;
 mod dial;
 mod dialing;

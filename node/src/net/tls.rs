@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use futures::io::BufReader;
 use futures::{AsyncRead, AsyncWrite, FutureExt as _};
 use futures_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use libp2p::PeerId;
@@ -26,6 +27,8 @@ use rustls::{
     ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error as TlsError, ServerConfig,
     SignatureScheme, SupportedCipherSuite, version,
 };
+
+use super::coalesce::Coalesce;
 
 /// Preferred first. A peer with another order of its own gets what it asks for first.
 const CIPHERS: [SupportedCipherSuite; 3] = [
@@ -47,6 +50,12 @@ const SCHEMES: [SignatureScheme; 9] = [
     SignatureScheme::RSA_PKCS1_SHA384,
     SignatureScheme::RSA_PKCS1_SHA256,
 ];
+
+/// Bytes read from the socket at a time: two records. rustls itself asks for 4 KiB, four system calls for one record.
+const READ_BYTES: usize = 32 << 10;
+
+/// An encrypted stream.
+pub(super) type Encrypted<C> = Coalesce<TlsStream<BufReader<C>>>;
 
 /// Why there is no encrypted connection.
 #[derive(Debug, thiserror::Error)]
@@ -120,21 +129,22 @@ impl UpgradeInfo for Config {
 }
 
 impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> InboundConnectionUpgrade<C> for Config {
-    type Output = (PeerId, TlsStream<C>);
+    type Output = (PeerId, Encrypted<C>);
     type Error = Error;
     type Future = BoxFuture<'static, Result<Self::Output, Error>>;
 
     fn upgrade_inbound(self, socket: C, _: Self::Info) -> Self::Future {
         async move {
+            let socket = BufReader::with_capacity(READ_BYTES, socket);
             let stream = TlsAcceptor::from(self.server).accept(socket).await.map_err(Error::Handshake)?;
-            Ok((peer(stream.get_ref().1)?, stream.into()))
+            Ok((peer(stream.get_ref().1)?, Coalesce::new(stream.into())))
         }
         .boxed()
     }
 }
 
 impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> OutboundConnectionUpgrade<C> for Config {
-    type Output = (PeerId, TlsStream<C>);
+    type Output = (PeerId, Encrypted<C>);
     type Error = Error;
     type Future = BoxFuture<'static, Result<Self::Output, Error>>;
 
@@ -142,8 +152,9 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> OutboundConnectionUpgra
         async move {
             // SPEC: no server name is sent. Who answers is known by its key; the swarm compares it with the one that was dialled.
             let nobody = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into());
+            let socket = BufReader::with_capacity(READ_BYTES, socket);
             let stream = TlsConnector::from(self.client).connect(nobody, socket).await.map_err(Error::Handshake)?;
-            Ok((peer(stream.get_ref().1)?, stream.into()))
+            Ok((peer(stream.get_ref().1)?, Coalesce::new(stream.into())))
         }
         .boxed()
     }

@@ -33,7 +33,7 @@ async fn two_nodes_prove_their_keys_and_choose_aes() {
     let listener = Config::new(&there).unwrap().upgrade_inbound(far, "");
     let ((seen_there, stream), (seen_here, _)) = shake(dialler, listener).await;
     assert_eq!((seen_here, seen_there), (here.public().to_peer_id(), there.public().to_peer_id()));
-    assert_eq!(stream.get_ref().1.negotiated_cipher_suite(), Some(cipher_suite::TLS13_AES_128_GCM_SHA256));
+    assert_eq!(stream.get_ref().get_ref().1.negotiated_cipher_suite(), Some(cipher_suite::TLS13_AES_128_GCM_SHA256));
 }
 
 #[tokio::test]
