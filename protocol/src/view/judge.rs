@@ -131,7 +131,12 @@ impl Judge<'_, '_> {
         if charter.charter.member(&owner).is_none() {
             return Ok(Err(format!("its owner is no member as of charter {}", self.row.charter)));
         }
-        let identity = charters::identity(self.rows, &hash)?;
+        // Mostly the one that the charter pins, which is read already: entries are many, and each is judged by it.
+        let pinned = charter.identities.get(&owner).filter(|pinned| pinned.hash == hash).cloned();
+        let identity = match pinned {
+            Some(identity) => Some(identity),
+            None => charters::identity(self.rows, &hash)?,
+        };
         Ok(Ok((owner, identity.ok_or_else(|| RowsError(format!("identity {hash} is missing")))?, charter)))
     }
 
