@@ -167,13 +167,18 @@ impl Driver {
                     return Err(e.into());
                 }
             };
+            // A question promises nothing and shows nothing: its answer comes while the batch is folded and made durable.
+            let (questions, effects) = step.effects.into_iter().partition::<Vec<_>, _>(Effect::is_question);
+            for question in questions {
+                self.carry_out(pending, question);
+            }
             if !step.batch.is_empty() {
                 let frame = step.batch.encode().map_err(|e| RowsError(format!("batch: {e}")))?;
                 pending.appended =
                     self.store.append(Weight::Essential, frame).map_err(|e| DriverError::Store(e.to_string()))?;
                 next = Some(Input::Applied);
             }
-            pending.effects.extend(step.effects.into_iter().map(|effect| (pending.appended, effect)));
+            pending.effects.extend(effects.into_iter().map(|effect| (pending.appended, effect)));
         }
         pending.recovering = !matches!(self.core.may_sign(now(), &*self.view), Ok(Ok(())));
         Ok(())
