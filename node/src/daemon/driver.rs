@@ -12,11 +12,13 @@ use tracing::{debug, error, info, warn};
 use verbund_protocol::core::{Command, Core, Effect, Input, Now, Problem, Reply, View, serve};
 use verbund_protocol::ids::{FederationId, PeerId};
 use verbund_protocol::limits::FRAME_MAX_BYTES;
+use verbund_protocol::view::ahead::Ahead;
 use verbund_protocol::view::charters::Charters;
 use verbund_protocol::view::rows::RowsError;
 use verbund_protocol::wire::sync::Request as SyncRequest;
 use verbund_protocol::{wire, wire::sync::Response};
 
+use super::ahead;
 use super::clock::now;
 use super::events::Events;
 use super::fetch::Fetcher;
@@ -64,6 +66,7 @@ pub struct Driver {
     pub federation: FederationId,
     pub store: Store,
     pub view: Arc<StoreView>,
+    pub ahead: Arc<Ahead>,
     pub net: NetHandle,
     pub net_events: mpsc::Receiver<NetEvent>,
     pub mailbox: mpsc::Receiver<Mail>,
@@ -236,8 +239,12 @@ impl Driver {
 
     fn ask(&self, tag: u64, peer: PeerId, bytes: Vec<u8>) {
         let (net, letters) = (self.net.clone(), self.letters.clone());
+        let (ahead, federation) = (self.ahead.clone(), self.federation);
         tokio::spawn(async move {
             let result = net.request(peer, Protocol::Sync, bytes).await.map_err(|e| e.to_string());
+            if let Ok(answer) = &result {
+                ahead::prepare(&ahead, federation, answer).await;
+            }
             let _ = letters.send(Mail::Input(Input::Answer { tag, result })).await;
         });
     }

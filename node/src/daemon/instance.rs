@@ -13,6 +13,7 @@ use verbund_protocol::charter::certificate::{Certified, CharterBundle};
 use verbund_protocol::core::{Command, Core, Now, Own, Problem as CoreProblem, Reply, Settings, View};
 use verbund_protocol::ids::{FederationId, PeerId};
 use verbund_protocol::record::{Batch, Joining, Local, Origin, PeerNote, Record};
+use verbund_protocol::view::ahead::Ahead;
 use verbund_protocol::view::charters::Charters;
 use verbund_protocol::view::rows::{RowsError, Table};
 use verbund_protocol::view::state::{self, key};
@@ -130,7 +131,8 @@ impl Instance {
         options.segment_bytes = config.store.segment_size.0;
         options.cache_bytes = config.store.cache.0;
         options.floor_bytes = config.limits.disk_floor.0 / 4;
-        let (store, report) = Store::open(&dir, Arc::new(ProtocolFold::default()), options)?;
+        let ahead = Arc::<Ahead>::default();
+        let (store, report) = Store::open(&dir, Arc::new(ProtocolFold::new(ahead.clone())), options)?;
         tell(&report, federation);
         let founded = matches!(begin, Begin::Found(_));
         commence(&store, begin)?;
@@ -158,6 +160,7 @@ impl Instance {
             federation,
             store: store.clone(),
             view: view.clone(),
+            ahead,
             net: net.clone(),
             net_events,
             mailbox,

@@ -3,6 +3,7 @@
 //! Owns every write to the view. Records were checked before they were committed; the fold checks only what depends on the
 //! order of the log itself, which is what makes two nodes with the same logs have the same catalogue.
 
+use super::ahead::Ahead;
 use super::charters::Charters;
 use super::judge::{self, Judge, PREAMBLE};
 use super::overlay::Overlay;
@@ -10,6 +11,7 @@ use super::rows::{Change, Rows, RowsError, Table};
 use super::stake;
 use super::state::{self, CharterRow, CosignedRow, EntryRow, LeafAt, LogRow, Position, Verdict, key};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::charter::certificate::{Certified, CharterBundle};
 use crate::charter::rules::Charter;
@@ -36,9 +38,15 @@ pub enum FoldError {
 #[derive(Debug, Default)]
 pub struct Fold {
     charters: Charters,
+    ahead: Arc<Ahead>,
 }
 
 impl Fold {
+    /// A fold that finds in `ahead` what was read before its turn.
+    pub fn new(ahead: Arc<Ahead>) -> Self {
+        Self { charters: Charters::default(), ahead }
+    }
+
     /// The changes that the batch at `at` makes to `rows`.
     ///
     /// # Errors
@@ -158,7 +166,7 @@ impl Fold {
                     break;
                 }
                 let start = [leaf(rows, 0)?, leaf(rows, 1)?, leaf(rows, 2)?];
-                let mut judge = Judge { rows, charters: &self.charters, log, row };
+                let mut judge = Judge { rows, charters: &self.charters, ahead: Some(&self.ahead), log, row };
                 let Some(verdicts) = judge.preamble([&start[0], &start[1], &start[2]])? else { break };
                 for (index, verdict) in (0..).zip(verdicts) {
                     settle(rows, log, row, index, verdict)?;
@@ -167,7 +175,7 @@ impl Fold {
             }
             let index = row.judged;
             let bytes = leaf(rows, index)?;
-            let mut judge = Judge { rows, charters: &self.charters, log, row };
+            let mut judge = Judge { rows, charters: &self.charters, ahead: Some(&self.ahead), log, row };
             let Some(verdict) = judge.entry(index, &bytes)? else { break };
             settle(rows, log, row, index, verdict)?;
         }

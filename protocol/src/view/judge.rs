@@ -2,6 +2,7 @@
 //!
 //! Owns the rules of authority. An entry that breaks one is kept and marked void with the reason; it never stops the log.
 
+use super::ahead::Ahead;
 use super::charters::{self, Charters};
 use super::facts;
 use super::overlay::Overlay;
@@ -26,6 +27,8 @@ pub struct Judge<'a, 'b> {
     pub rows: &'a mut Overlay<'b>,
     /// Charters that are certified.
     pub charters: &'a Charters,
+    /// Entries that were read before their turn.
+    pub ahead: Option<&'a Ahead>,
     /// The log.
     pub log: PeerId,
     /// Its row; the judged end moves as entries are judged.
@@ -100,7 +103,8 @@ impl Judge<'_, '_> {
         if self.row.final_end().is_some_and(|end| index >= end) {
             return Ok(Some(Verdict::Void("it lies beyond the end of its log".into())));
         }
-        let envelope = match Envelope::parse(leaf) {
+        let prepared = self.ahead.and_then(|ahead| ahead.take(leaf));
+        let envelope = match prepared.map_or_else(|| Envelope::parse(leaf), Ok) {
             Ok(envelope) => envelope,
             Err(e) => return Ok(Some(Verdict::Void(e.to_string()))),
         };
@@ -380,7 +384,7 @@ pub fn dry_run(rows: &dyn Rows, charters: &Charters, log: PeerId, leaf: &[u8]) -
         return Ok(Verdict::Void("the log is closed".into()));
     }
     let mut overlay = Overlay::new(rows);
-    let mut judge = Judge { rows: &mut overlay, charters, log, row: &mut row };
+    let mut judge = Judge { rows: &mut overlay, charters, ahead: None, log, row: &mut row };
     Ok(judge.entry(index, leaf)?.unwrap_or(Verdict::Waiting))
 }
 
