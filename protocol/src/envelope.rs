@@ -3,6 +3,7 @@
 //! Owns the envelope's bytes and the counting of signatures against keys. What a payload means, and which keys may sign it, is
 //! decided elsewhere. The bytes of a received envelope are kept as they came and never written anew.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
@@ -13,6 +14,10 @@ use crate::ids::{PublicKey, Sha256};
 use crate::json::{self, JsonError};
 use crate::keys::{self, SecretKey};
 use crate::limits::{LEAF_MAX_BYTES, SIGNATURES_MAX};
+
+/// Signatures of one envelope that are checked before anybody asks: as many as thresholds commonly need. More would let a log make
+/// its readers work for keys that nobody listed.
+const CHECKED_MAX: usize = 2;
 
 /// Why an envelope was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +46,14 @@ struct WireSignature {
     sig: String,
 }
 
+impl WireSignature {
+    /// Whether it is one of `message` by `key`.
+    fn is_by(&self, key: &PublicKey, message: &[u8]) -> bool {
+        let signature: Option<[u8; 64]> = STANDARD.decode(&self.sig).ok().and_then(|bytes| bytes.try_into().ok());
+        signature.is_some_and(|signature| keys::verify(key, message, &signature))
+    }
+}
+
 /// SPEC: DSSE envelope, JSON form.
 #[derive(Debug, Serialize, Deserialize)]
 struct WireEnvelope {
@@ -51,13 +64,23 @@ struct WireEnvelope {
 }
 
 /// A signed document: its bytes as they are kept, and their parts.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Envelope {
     bytes: Vec<u8>,
     payload_type: String,
     payload: Vec<u8>,
     signatures: Vec<WireSignature>,
+    /// Which of the signatures were found to be by the key that they name; fewer than there are if they were not looked at yet.
+    checked: Vec<bool>,
 }
+
+/// Everything else follows from the bytes.
+impl PartialEq for Envelope {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+impl Eq for Envelope {}
 
 impl std::fmt::Debug for Envelope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -83,7 +106,18 @@ impl Envelope {
             return Err(EnvelopeError::DuplicateKeyId(twice.keyid.clone()));
         }
         let payload = STANDARD.decode(&wire.payload).map_err(|_| EnvelopeError::Base64)?;
-        Ok(Self { bytes: bytes.to_vec(), payload_type: wire.payload_type, payload, signatures: wire.signatures })
+        let (payload_type, signatures) = (wire.payload_type, wire.signatures);
+        Ok(Self { bytes: bytes.to_vec(), payload_type, payload, signatures, checked: Vec::new() })
+    }
+
+    /// The same envelope, its first signatures checked against the keys that they name, so that [`Self::signers`] need not do it.
+    /// Says nothing about whether these keys may sign.
+    #[must_use]
+    pub fn checked(mut self) -> Self {
+        let message = pae(&self.payload_type, &self.payload);
+        let valid = |s: &WireSignature| s.keyid.parse::<PublicKey>().is_ok_and(|key| s.is_by(&key, &message));
+        self.checked = self.signatures.iter().take(CHECKED_MAX).map(valid).collect();
+        self
     }
 
     /// An envelope around `payload`, signed by each of `keys` (none for a document that is signed later or certified otherwise).
@@ -148,15 +182,14 @@ impl Envelope {
 
     /// Those of `keys` that validly signed this envelope. A threshold counts the members of this set: distinct public keys.
     pub fn signers<'a>(&self, keys: impl IntoIterator<Item = &'a PublicKey>) -> BTreeSet<PublicKey> {
-        let message = pae(&self.payload_type, &self.payload);
+        let message = OnceCell::new();
+        let message = || message.get_or_init(|| pae(&self.payload_type, &self.payload));
         keys.into_iter()
             .filter(|key| {
                 let keyid = key.to_string();
-                self.signatures
-                    .iter()
-                    .filter(|s| s.keyid == keyid)
-                    .filter_map(|s| STANDARD.decode(&s.sig).ok()?.try_into().ok())
-                    .any(|sig: [u8; 64]| keys::verify(key, &message, &sig))
+                let known = self.checked.iter().copied().chain(std::iter::repeat(false));
+                let mut named = self.signatures.iter().zip(known).filter(|(s, _)| s.keyid == keyid);
+                named.any(|(s, known)| known || s.is_by(key, message()))
             })
             .copied()
             .collect()

@@ -15,10 +15,10 @@ mod copies;
 mod damage;
 #[path = "federation/disk.rs"]
 mod disk;
-#[path = "federation/folders.rs"]
-mod folders;
 #[path = "federation/flood.rs"]
 mod flood;
+#[path = "federation/folders.rs"]
+mod folders;
 #[path = "federation/hostile.rs"]
 mod hostile;
 #[path = "federation/joining.rs"]

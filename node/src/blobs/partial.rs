@@ -10,11 +10,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt as _;
 
 use bao_tree::io::outboard::PostOrderOutboard;
 use bao_tree::io::sync::valid_ranges;
 use bao_tree::{BaoTree, ChunkRanges, TreeNode};
+use rustix::fs::{Advice, fadvise};
 use sha2::Digest as _;
 use verbund_protocol::ids::{Blake3, Sha256};
 
@@ -213,10 +215,23 @@ impl Partial {
         self.buffer.clear();
         self.unclaimed += written;
         if self.unclaimed >= CLAIM_BYTES {
+            self.begin_writeback(self.buffer_at + written);
             self.write_claim()?;
             self.store.check_floor(0)?;
         }
         Ok(())
+    }
+
+    /// Has the system begin to write the bytes before `end` to the disk, so that the disk works while more is received and the sync at
+    /// the end finds little left. A hint and no more: what is durable, [`Self::sync`] decides, which also reports what failed here.
+    ///
+    /// `POSIX_FADV_DONTNEED` starts the writing of dirty pages (Linux, mm/fadvise.c) and drops clean ones; these were just written,
+    /// so none is dropped.
+    fn begin_writeback(&self, end: u64) {
+        let (start, len) = (end.saturating_sub(self.unclaimed), NonZeroU64::new(self.unclaimed));
+        if let Err(error) = fadvise(&self.data, start, len, Advice::DontNeed) {
+            tracing::debug!(%error, "the system does not begin to write early");
+        }
     }
 
     /// Writes pairs in as few calls as their places allow: those of a complete subtree lie side by side.
@@ -285,6 +300,10 @@ impl Partial {
     fn sync(&self) -> Result<(), StoreError> {
         self.data.set_len(self.expect.size).map_err(StoreError::io("truncate", &self.paths.data))?;
         self.data.sync_all().map_err(StoreError::sync(&self.paths.data))?;
+        if !tree::has_outboard(self.expect.size) {
+            // The file is empty and goes away: most artifacts are of one group, and a sync costs milliseconds.
+            return Ok(());
+        }
         self.outboard.sync_all().map_err(StoreError::sync(&self.paths.outboard))
     }
 

@@ -13,11 +13,13 @@ use verbund_protocol::core::{Command, Core, Effect, Input, Now, Problem, Reply, 
 use verbund_protocol::ids::{FederationId, PeerId};
 use verbund_protocol::limits::FRAME_MAX_BYTES;
 use verbund_protocol::record::{Batch, Record};
+use verbund_protocol::view::ahead::Ahead;
 use verbund_protocol::view::charters::Charters;
 use verbund_protocol::view::rows::RowsError;
 use verbund_protocol::wire::sync::Request as SyncRequest;
 use verbund_protocol::{wire, wire::sync::Response};
 
+use super::ahead;
 use super::clock::now;
 use super::errands::{self, Lost};
 use super::events::Events;
@@ -106,6 +108,7 @@ pub struct Driver {
     pub federation: FederationId,
     pub store: Store,
     pub view: Arc<StoreView>,
+    pub ahead: Arc<Ahead>,
     pub net: NetHandle,
     pub net_events: mpsc::Receiver<NetEvent>,
     pub mailbox: mpsc::Receiver<Mail>,
@@ -242,12 +245,17 @@ impl Driver {
                     return Err(e.into());
                 }
             };
+            // A question promises nothing and shows nothing: its answer comes while the batch is folded and made durable.
+            let (questions, effects) = step.effects.into_iter().partition::<Vec<_>, _>(Effect::is_question);
+            for question in questions {
+                self.carry_out(pending, question);
+            }
             if !step.batch.is_empty() {
                 let frame = step.batch.encode().map_err(|e| RowsError(format!("batch: {e}")))?;
                 pending.appended = self.store.append(Weight::Essential, frame).map_err(failed)?;
                 next = Some(Input::Applied);
             }
-            pending.effects.extend(step.effects.into_iter().map(|effect| (pending.appended, effect)));
+            pending.effects.extend(effects.into_iter().map(|effect| (pending.appended, effect)));
         }
         pending.recovering = !matches!(self.core.may_sign(now(), &*self.view), Ok(Ok(())));
         Ok(())
@@ -305,7 +313,14 @@ impl Driver {
 
     fn ask(&self, tag: u64, peer: PeerId, bytes: Vec<u8>) {
         let net = self.net.clone();
-        let work = async move { net.request(peer, Protocol::Sync, bytes).await.map_err(|e| e.to_string()) };
+        let (ahead, federation) = (self.ahead.clone(), self.federation);
+        let work = async move {
+            let result = net.request(peer, Protocol::Sync, bytes).await.map_err(|e| e.to_string());
+            if let Ok(answer) = &result {
+                ahead::prepare(&ahead, federation, answer).await;
+            }
+            result
+        };
         errands::run(self.letters.clone(), ASK_MAX, work, move |end| Input::Answer { tag, result: flat(end) });
     }
 

@@ -14,6 +14,7 @@ use verbund_protocol::charter::certificate::{Certified, CharterBundle};
 use verbund_protocol::core::{Command, Core, Now, Own, Problem as CoreProblem, Reply, Settings, View};
 use verbund_protocol::ids::{FederationId, PeerId};
 use verbund_protocol::record::{Batch, Joining, Local, Origin, PeerNote, Record};
+use verbund_protocol::view::ahead::Ahead;
 use verbund_protocol::view::charters::Charters;
 use verbund_protocol::view::rows::{RowsError, Table};
 use verbund_protocol::view::state::{self, key};
@@ -140,7 +141,8 @@ impl Instance {
         options.segment_bytes = config.store.segment_size.0;
         options.cache_bytes = config.store.cache.0;
         options.floor_bytes = config.limits.disk_floor.0 / 4;
-        let (store, report) = open(&dir, &options)?;
+        let ahead = Arc::<Ahead>::default();
+        let (store, report) = open(&dir, &options, &ahead)?;
         if matches!(begin, Begin::Open) && unbegun(&report) {
             store.close()?;
             return Err(InstanceError::Unbegun);
@@ -172,6 +174,7 @@ impl Instance {
             federation,
             store: store.clone(),
             view: view.clone(),
+            ahead,
             net: net.clone(),
             net_events,
             mailbox,
@@ -335,8 +338,8 @@ fn unbegun(report: &OpenReport) -> bool {
 }
 
 /// Opens a store whose hashes are those of its logs: a view of which they are not is built again.
-fn open(dir: &Path, options: &store::Options) -> Result<(Store, OpenReport), InstanceError> {
-    let once = || Store::open(dir, Arc::new(ProtocolFold::default()), options.clone());
+fn open(dir: &Path, options: &store::Options, ahead: &Arc<Ahead>) -> Result<(Store, OpenReport), InstanceError> {
+    let once = || Store::open(dir, Arc::new(ProtocolFold::new(ahead.clone())), options.clone());
     let (store, report) = once()?;
     let wrong = match roots::contradiction(&store.reader()) {
         Ok(None) => return Ok((store, report)),

@@ -3,6 +3,7 @@
 //! `node` is the process, `instance` one federation in it, `driver` the loop that turns inputs into committed records and
 //! then into effects. `operations` and `library` are what people and IT systems see.
 
+mod ahead;
 mod clock;
 mod driver;
 mod errands;

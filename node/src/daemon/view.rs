@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use verbund_protocol::core::View;
+use verbund_protocol::view::ahead::Ahead;
 use verbund_protocol::view::fold::{self, Fold};
 use verbund_protocol::view::rows::{Change, Row, Rows, RowsError, Table};
 use verbund_protocol::view::state::{LeafAt, Position, SCHEMA};
@@ -12,6 +13,13 @@ use crate::store::{self, FoldError, FramePosition, Store};
 /// Hands the protocol's fold to the store.
 #[derive(Debug, Default)]
 pub struct ProtocolFold(Fold);
+
+impl ProtocolFold {
+    /// A fold that finds in `ahead` what was read before its turn.
+    pub fn new(ahead: Arc<Ahead>) -> Self {
+        Self(Fold::new(ahead))
+    }
+}
 
 fn error(error: fold::FoldError) -> FoldError {
     match error {

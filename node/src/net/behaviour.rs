@@ -1,10 +1,6 @@
 //! What a node speaks and over what: the composition of the protocols, the transport and the listeners.
 //!
 //! Owns the construction only. TCP, TLS 1.3 and yamux, nothing else: no second encryption to keep, no discovery, no relay.
-//!
-//! TLS is libp2p's own. Its cipher list starts with ChaCha20-Poly1305 and cannot be reordered from outside (client and server
-//! configuration are private to it), which costs about a fifth against AES-GCM on processors that have it; it also writes
-//! session secrets to the file that `SSLKEYLOGFILE` names, see [`super::keylog`].
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -15,14 +11,14 @@ use libp2p::core::transport::{Boxed, Transport as _, upgrade::Version};
 use libp2p::gossipsub::IdentTopic;
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{PeerId, Swarm, ping, tcp, tls, yamux};
+use libp2p::{PeerId, Swarm, ping, tcp, yamux};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::admission::{Admission, Members};
 use super::gate::Gated;
 use super::metrics::Counters;
 use super::rpc::{Codec, Protocol};
-use super::{Config, NetError, gossip, limits, pacing, rpc, streams};
+use super::{Config, NetError, gossip, limits, pacing, rpc, streams, tls};
 
 /// What members may use.
 #[derive(NetworkBehaviour)]

@@ -22,6 +22,7 @@ use verbund_protocol::ids::PeerId;
 mod addr;
 mod admission;
 mod behaviour;
+mod coalesce;
 mod connections;
 mod dial;
 mod dialing;
@@ -39,6 +40,7 @@ mod streams;
 mod task;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use addr::{AddrError, Host, HostPort};
 pub use admission::ConnectionLimits;

@@ -65,6 +65,9 @@ impl Parts<'_> {
             }
             (Request::Entries { log, .. }, Response::Entries(entries)) if entries.log == log => {
                 let taken = logs::take(cx, recovering, entries)?;
+                if let logs::Taken::Grew(size) = taken {
+                    sync::go_on(cx, self.peers, peer, log, size, recovering).map_err(Err)?;
+                }
                 sync::after_take(cx, self.peers, peer, log, taken).map_err(Err)?;
             }
             (Request::Consistency { log, .. }, Response::Consistency(proof, note)) => {

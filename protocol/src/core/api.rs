@@ -205,7 +205,7 @@ pub struct FetchOrder {
     pub size: u64,
 }
 
-/// What the caller does, once the batch of the same step is durable.
+/// What the caller does, once the batch of the same step is durable; questions at once ([`Effect::is_question`]).
 #[derive(Debug)]
 pub enum Effect {
     /// Publish a gossip message.
@@ -262,6 +262,15 @@ pub enum Effect {
     },
     /// Tell whoever watches.
     Event(Event),
+}
+
+impl Effect {
+    /// Whether it need not wait until the batch is durable: a question promises nothing, and what a node asks for tells others no
+    /// more than what it has. So the next entries of a log come in while those before them are judged and synced, and artifacts
+    /// while the release is: nothing refers to them before their own record is durable.
+    pub const fn is_question(&self) -> bool {
+        matches!(self, Self::Ask { .. } | Self::Fetch(_) | Self::ReadManifest { .. })
+    }
 }
 
 /// A wish.

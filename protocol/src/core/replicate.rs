@@ -123,8 +123,10 @@ impl Replicate {
         if free == 0 {
             return Ok(());
         }
-        let rows = cx.view.scan(Table::Local, b"m", &self.cursor, SCAN_MAX)?;
-        let whole = rows.len() < SCAN_MAX;
+        // So many are looked at that there must be one without a job among them, if the stretch has one.
+        let stretch = SCAN_MAX.min(self.jobs.len() + free + 1);
+        let rows = cx.view.scan(Table::Local, b"m", &self.cursor, stretch)?;
+        let whole = rows.len() < stretch;
         for (row_key, _) in &rows {
             let Some(place) = place_of(row_key) else { continue };
             if self.jobs.contains_key(&place) {

@@ -124,6 +124,31 @@ pub fn compare(
     Ok(())
 }
 
+/// Leaves up to `size` were just taken: asks for those behind them, so that they come while these are judged and made durable. One
+/// answer is under way at a time, whose length is bounded: however long a log is, no more of it is in memory.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn go_on(
+    cx: &mut Cx<'_>,
+    peers: &mut Peers,
+    peer: PeerId,
+    log: PeerId,
+    size: u64,
+    recovering: bool,
+) -> Result<(), RowsError> {
+    let status = peers.table.get(&peer).and_then(|p| p.status.as_ref());
+    let more = status.is_some_and(|(_, status)| status.logs.iter().any(|l| l.log == log && l.size > size));
+    if more
+        && peers.serves(&peer)
+        && !peers.fetching(&log)
+        && logs::wanted(cx, &log, recovering)?.is_some_and(|row| row.end().is_none_or(|end| size < end))
+    {
+        peers.ask(cx, peer, Request::Entries { log, from: size });
+    }
+    Ok(())
+}
+
 /// Asks for what stands behind a digest, once for each status in which it stood.
 fn ask_once(cx: &mut Cx<'_>, peers: &mut Peers, peer: PeerId, topic: Topic, digest: [u8; 8], request: Request) {
     let asked = peers.table.get(&peer).and_then(|p| p.asked_for.get(&topic).copied());

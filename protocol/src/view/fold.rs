@@ -3,6 +3,9 @@
 //! Owns every write to the view. Records were checked before they were committed; the fold checks only what depends on the
 //! order of the log itself, which is what makes two nodes with the same logs have the same catalogue.
 
+use std::sync::Arc;
+
+use super::ahead::Ahead;
 use super::charters::Charters;
 use super::evidence::{self, end};
 use super::judge::{self, Judge, PREAMBLE};
@@ -36,9 +39,15 @@ pub enum FoldError {
 #[derive(Debug, Default)]
 pub struct Fold {
     charters: Charters,
+    ahead: Arc<Ahead>,
 }
 
 impl Fold {
+    /// A fold that finds in `ahead` what was read before its turn.
+    pub fn new(ahead: Arc<Ahead>) -> Self {
+        Self { charters: Charters::default(), ahead }
+    }
+
     /// The changes that the batch at `at` makes to `rows`.
     ///
     /// # Errors
@@ -162,7 +171,7 @@ impl Fold {
                     break;
                 }
                 let start = [leaf(rows, 0)?, leaf(rows, 1)?, leaf(rows, 2)?];
-                let mut judge = Judge { rows, charters: &self.charters, log, row };
+                let mut judge = Judge { rows, charters: &self.charters, ahead: Some(&self.ahead), log, row };
                 let Some(verdicts) = judge.preamble([&start[0], &start[1], &start[2]])? else { break };
                 for ((index, verdict), leaf) in (0..).zip(verdicts).zip(&start) {
                     settle(rows, log, row, index, leaf, verdict)?;
@@ -171,7 +180,7 @@ impl Fold {
             }
             let index = row.judged;
             let bytes = leaf(rows, index)?;
-            let mut judge = Judge { rows, charters: &self.charters, log, row };
+            let mut judge = Judge { rows, charters: &self.charters, ahead: Some(&self.ahead), log, row };
             let Some(verdict) = judge.entry(index, &bytes)? else { break };
             settle(rows, log, row, index, &bytes, verdict)?;
         }

@@ -2,6 +2,7 @@
 //!
 //! Owns the rules of authority. An entry that breaks one is kept and marked void with the reason; it never stops the log.
 
+use super::ahead::Ahead;
 use super::charters::{self, Charters};
 use super::facts;
 use super::overlay::Overlay;
@@ -26,6 +27,8 @@ pub struct Judge<'a, 'b> {
     pub rows: &'a mut Overlay<'b>,
     /// Charters that are certified.
     pub charters: &'a Charters,
+    /// Entries that were read before their turn.
+    pub ahead: Option<&'a Ahead>,
     /// The log.
     pub log: PeerId,
     /// Its row; the judged end moves as entries are judged.
@@ -100,7 +103,8 @@ impl Judge<'_, '_> {
         if self.row.final_end().is_some_and(|end| index >= end) {
             return Ok(Some(Verdict::Void("it lies beyond the end of its log".into())));
         }
-        let envelope = match Envelope::parse(leaf) {
+        let prepared = self.ahead.and_then(|ahead| ahead.take(leaf));
+        let envelope = match prepared.map_or_else(|| Envelope::parse(leaf), Ok) {
             Ok(envelope) => envelope,
             Err(e) => return Ok(Some(Verdict::Void(e.to_string()))),
         };
@@ -131,7 +135,12 @@ impl Judge<'_, '_> {
         if charter.charter.member(&owner).is_none() {
             return Ok(Err(format!("its owner is no member as of charter {}", self.row.charter)));
         }
-        let identity = charters::identity(self.rows, &hash)?;
+        // Mostly the one that the charter pins, which is read already: entries are many, and each is judged by it.
+        let pinned = charter.identities.get(&owner).filter(|pinned| pinned.hash == hash).cloned();
+        let identity = match pinned {
+            Some(identity) => Some(identity),
+            None => charters::identity(self.rows, &hash)?,
+        };
         Ok(Ok((owner, identity.ok_or_else(|| RowsError(format!("identity {hash} is missing")))?, charter)))
     }
 
@@ -408,7 +417,7 @@ pub fn dry_run(rows: &dyn Rows, charters: &Charters, log: PeerId, leaf: &[u8]) -
         return Ok(Verdict::Void("the log is closed".into()));
     }
     let mut overlay = Overlay::new(rows);
-    let mut judge = Judge { rows: &mut overlay, charters, log, row: &mut row };
+    let mut judge = Judge { rows: &mut overlay, charters, ahead: None, log, row: &mut row };
     Ok(judge.entry(index, leaf)?.unwrap_or(Verdict::Waiting))
 }
 

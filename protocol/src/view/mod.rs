@@ -3,6 +3,7 @@
 //! Owns the fold from records to rows, the judgement of log entries, and the questions that can be asked of the rows. Whatever
 //! stands here can be made again from the journal.
 
+pub mod ahead;
 pub mod audience;
 pub mod catalogue;
 pub mod charters;

@@ -130,7 +130,11 @@ impl Node {
                 self.disk.append(step.batch);
             }
             let needs = self.disk.journal.len();
-            self.effects.extend(step.effects.into_iter().map(|effect| (needs, effect)));
+            let (questions, effects) = step.effects.into_iter().partition::<Vec<_>, _>(Effect::is_question);
+            for question in questions.into_iter().rev() {
+                self.effects.push_front((0, question));
+            }
+            self.effects.extend(effects.into_iter().map(|effect| (needs, effect)));
             if !more {
                 break;
             }
