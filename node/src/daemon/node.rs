@@ -393,9 +393,10 @@ impl Node {
         let mut details = serde_json::Map::new();
         details.insert("artifact".into(), serde_json::json!(hash));
         self.shared.events.tell("artifact_damaged", Severity::Error, text, details);
-        for instance in self.instances.read().await.values().cloned() {
+        for instance in self.instances.read().await.values() {
             if !instance.try_tell(Input::Lost(hash)) {
                 // Its mailbox is full: it is told when there is room, and nothing else waits for that.
+                let instance = instance.clone();
                 tokio::spawn(async move {
                     if instance.tell(Input::Lost(hash)).await.is_err() {
                         error!(artifact = %hash, "a federation could not be told of a damaged artifact; it looks for itself at its next start");
