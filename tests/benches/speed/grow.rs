@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
-use verbund::keys::{KeyRole, Keys};
+use verbund::keys::{KeyFiles, KeyRole};
 use verbund::store::{Fold, FoldError, FramePosition, Options, Reader, Store, Weight};
 use verbund_protocol::documents::{Adoption, Document as _, RELEASE_TYPE};
 use verbund_protocol::envelope::Envelope;
@@ -96,7 +96,7 @@ impl Maker {
 /// Lets the own log of the node in `dir` grow by `count` entries; entries per second that the store took, all of it included.
 pub fn grow(dir: &Path, federation: &str, count: u64, kind: Kind) -> f64 {
     let federation = FederationId::from_hex(federation).expect("a federation");
-    let role = |role| Keys::of(dir).load(role).expect("a key").expect("a key");
+    let role = |role| KeyFiles::of(dir).load(role).expect("a key").expect("a key");
     let (node, approver, publisher) = (role(KeyRole::Node), role(KeyRole::Approver), role(KeyRole::Publisher));
     let log = node.peer();
     let options = Options::new(federation.0);

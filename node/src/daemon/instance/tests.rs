@@ -84,7 +84,7 @@ async fn a_wrong_hash_has_the_view_built_again_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = store::Options::new(FEDERATION.0);
     options.floor_bytes = 0;
-    let (store, _) = open(dir.path(), &options).unwrap();
+    let (store, _) = open(dir.path(), &options, &Arc::default()).unwrap();
     let log = PeerId(verbund_protocol::ids::PublicKey([1; 32]));
     let record = Record::entries(log, 0, (0..9_u8).map(|n| vec![n]).collect());
     store.append(Weight::Essential, Batch { records: vec![record] }.encode().unwrap()).unwrap();
@@ -95,7 +95,7 @@ async fn a_wrong_hash_has_the_view_built_again_at_the_start() {
     let sound = bytes.clone();
     bytes[100] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let (store, report) = open(dir.path(), &options).unwrap();
+    let (store, report) = open(dir.path(), &options, &Arc::default()).unwrap();
     assert!(matches!(report.view, store::ViewReport::Built { reason: Some(_), .. }), "{:?}", report.view);
     store.close().unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), sound);

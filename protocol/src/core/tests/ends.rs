@@ -238,7 +238,7 @@ fn cloned(w: &mut World, node: usize) -> usize {
 
 /// The sizes at which a node said that a forked log ends, oldest first.
 fn ends_told(w: &World, node: usize) -> Vec<u64> {
-    let size = |e: &crate::core::Event| match e.kind {
+    let size = |e: &Event| match e.kind {
         EventKind::LogForked { size, .. } => Some(size),
         _ => None,
     };
