@@ -9,6 +9,7 @@ use super::output::{Out, Table, bytes, clean, list};
 use super::{Context, pull, verify};
 use crate::admin::api::{
     Availability, ProcessList, ProcessListRequest, ProcessRequest, ProcessRow, ReleaseQuery, ReleaseView, VersionList,
+    VoidRelease,
 };
 use crate::admin::op;
 
@@ -159,7 +160,12 @@ fn versions(out: &Out, answer: &VersionList) -> Result<(), Failure> {
         let (published, here, digest) = (v.published.to_string(), available(&v.availability), v.digest.to_string());
         table.row(&[&v.version, &published, &v.change_kind, &change, here, &digest]);
     }
-    table.write(out)
+    table.write(out)?;
+    for void in &answer.void {
+        let VoidRelease { version, index, reason } = void;
+        out.line(clean(&format!("without effect: {version}, entry {index} of its owner's log: {reason}")))?;
+    }
+    Ok(())
 }
 
 /// A value of the metadata for people: words in a row, everything with parts on a line of its own.

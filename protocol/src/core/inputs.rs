@@ -32,6 +32,11 @@ pub struct Parts<'a> {
     pub dirty: &'a mut bool,
 }
 
+/// Longest time between two ticks, in milliseconds.
+const TICK_MS: u64 = 5_000;
+/// The same while the start rule waits for answers.
+const START_TICK_MS: u64 = 500;
+
 /// `Ok`, the sender's fault, or a fault of this node.
 pub type Taken<T> = Result<T, Result<Fault, RowsError>>;
 
@@ -52,7 +57,7 @@ impl Parts<'_> {
                 self.replicate.announce_soon(cx);
                 *self.dirty = true;
             }
-            Input::Disconnected(peer) => self.peers.down(cx.now.mono_ms, &peer),
+            Input::Disconnected(peer) => self.peers.down(cx.now, &peer),
             Input::Gossip { id, from, bytes } => self.gossip(cx, id, from, &bytes)?,
             Input::SyncRequest { id, from, bytes } => self.sync_request(cx, id, from, &bytes)?,
             Input::Answer { tag, result } => self.answer(cx, tag, result)?,
@@ -331,8 +336,8 @@ impl super::Core {
             self.replicate.next_due_ms(),
             self.join.next_due_ms(),
             self.dirty.then_some(now_ms),
-            (!self.start.done()).then_some(now_ms + 500),
-            Some(now_ms + 5_000),
+            // From the last tick on, not from now: a node that is asked something all the time must not wait for ever.
+            Some(self.ticked_ms + if self.start.done() { TICK_MS } else { START_TICK_MS }),
         ];
         waiting.into_iter().flatten().min().unwrap_or(now_ms).max(now_ms)
     }

@@ -153,6 +153,8 @@ pub struct Core {
     voids: voids::Voids,
     /// Something that other parts react to was recorded since they last looked.
     dirty: bool,
+    /// When time last passed here, on the monotonic clock.
+    ticked_ms: u64,
 }
 
 impl Core {
@@ -190,6 +192,7 @@ impl Core {
             outreach: outreach::Outreach::default(),
             voids: voids::Voids::default(),
             dirty: true,
+            ticked_ms: now.mono_ms,
         })
     }
 
@@ -203,8 +206,10 @@ impl Core {
     /// # Errors
     /// [`RowsError`] if the view fails: a fault of this node, on which it must not go on.
     pub fn step(&mut self, now: Now, input: Input, view: &dyn View) -> Result<Step, RowsError> {
-        if let Input::Addresses(addresses) = &input {
-            self.own.addresses.clone_from(addresses);
+        match &input {
+            Input::Addresses(addresses) => self.own.addresses.clone_from(addresses),
+            Input::Tick => self.ticked_ms = now.mono_ms,
+            _ => {}
         }
         let charter = self.charters.newest(view)?;
         let mut cx = Cx {

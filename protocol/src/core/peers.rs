@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
-use super::api::Effect;
+use super::api::{Effect, Now};
 use crate::ids::PeerId;
 use crate::wire::sync::{Request, Status};
 use crate::wire::{self, SignedHoldings};
@@ -22,8 +22,8 @@ pub struct Peer {
     pub connected_ms: Option<u64>,
     /// When it was last asked for its status.
     pub polled_ms: u64,
-    /// Since when it is not, after it was.
-    pub lost_ms: Option<u64>,
+    /// Since when it is not, after it was: by the wall clock, as it is only shown.
+    pub lost_wall_ms: Option<u64>,
     /// When it is asked for its status again.
     pub next_poll_ms: u64,
     /// What it last said, and when.
@@ -94,15 +94,15 @@ impl Peers {
     pub fn up(&mut self, now_ms: u64, peer: PeerId) {
         let entry = self.table.entry(peer).or_default();
         entry.connected_ms = Some(now_ms);
-        entry.lost_ms = None;
+        entry.lost_wall_ms = None;
         entry.next_poll_ms = now_ms;
         entry.asked_for.clear();
     }
     /// It is not any more; what was asked of it is forgotten.
-    pub fn down(&mut self, now_ms: u64, peer: &PeerId) {
+    pub fn down(&mut self, now: Now, peer: &PeerId) {
         if let Some(entry) = self.table.get_mut(peer) {
             entry.connected_ms = None;
-            entry.lost_ms = Some(now_ms);
+            entry.lost_wall_ms = Some(now.wall_ms);
         }
         self.pending.retain(|_, asked| asked.peer != *peer);
     }

@@ -99,8 +99,8 @@ pub struct PeerReport {
     pub peer: PeerId,
     /// Since when it is connected, on the monotonic clock.
     pub connected_ms: Option<u64>,
-    /// Since when it is not, after it was, on the monotonic clock.
-    pub lost_ms: Option<u64>,
+    /// Since when it is not, after it was: milliseconds since 1970.
+    pub lost_wall_ms: Option<u64>,
     /// Own clock minus its own, in milliseconds.
     pub clock_offset_ms: i64,
     /// What it last said, and when.
@@ -207,7 +207,7 @@ impl Core {
             PeerReport {
                 peer: *peer,
                 connected_ms: entry.and_then(|p| p.connected_ms),
-                lost_ms: entry.and_then(|p| p.lost_ms),
+                lost_wall_ms: entry.and_then(|p| p.lost_wall_ms),
                 clock_offset_ms: entry.map_or(0, |p| p.clock_offset_ms),
                 status: entry.and_then(|p| p.status.clone()),
                 holdings: self.peers.holdings.get(peer).map(|h| h.holdings.clone()),

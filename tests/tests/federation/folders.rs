@@ -245,6 +245,6 @@ fn a_folder_swapped_for_a_link_while_it_is_published_lets_nothing_foreign_in() {
     let said: Vec<_> = lines.map(Result::unwrap).collect();
     let code = child.wait().unwrap().code();
     assert_eq!(code, Some(1), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("modell/a.txt") && line.contains("link")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("modell/a.txt") && line.contains("replaced")), "{said:?}");
     assert_eq!(node.federation("mitte")["known"], 0, "nothing was published");
 }

@@ -107,8 +107,13 @@ fn what_a_member_must_not_publish_is_void_everywhere_and_its_own_operator_is_tol
         let node = &federation[handle];
         federation.hold(&[handle], 3);
         assert_eq!(listed(node), ["de-sl/danach", "de-sl/gemeinsam", "de-sl/zweimal"], "{handle}");
-        let versions = node.json("process versions de-sl/zweimal")["versions"].clone();
+        let list = node.json("process versions de-sl/zweimal");
+        let versions = list["versions"].clone();
         assert_eq!(versions.as_array().unwrap().len(), 1, "{versions}");
+        let void = list["void"].as_array().unwrap();
+        assert_eq!(void.len(), 1, "the other one is named with its reason: {list}");
+        assert_eq!((&void[0]["version"], &void[0]["index"]), (&"1.0.0".into(), &(from + 4).into()), "{list}");
+        assert!(void[0]["reason"].as_str().unwrap().contains("published before"), "{list}");
         assert_eq!(versions[0]["digest"], first.id.to_string(), "the lower index stands: {versions}");
 
         let view = node.json("peer show de-sl");

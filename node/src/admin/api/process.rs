@@ -106,6 +106,20 @@ pub struct VersionList {
     pub title: String,
     /// Highest first.
     pub versions: Vec<VersionRow>,
+    /// Entries of its owner's logs that name this process and have no effect; oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub void: Vec<VoidRelease>,
+}
+
+/// A release that has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoidRelease {
+    /// Version that it names.
+    pub version: String,
+    /// Its place in the log, from 0.
+    pub index: u64,
+    /// Why it is void.
+    pub reason: String,
 }
 
 /// One version.

@@ -1,5 +1,7 @@
 //! An instance with a store and a network of its own, and no federation yet: how its loop ends, and what it refuses.
 
+use verbund_protocol::ids::Sha256;
+
 use crate::cli::host::{Founding, MemberKeys};
 use crate::daemon::founding;
 use crate::keys::{KeyFiles, KeyRole};
@@ -37,7 +39,14 @@ async fn start(config: Config) -> Bench {
             failed,
         };
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        Instance::start(&path, FEDERATION, Begin::Open, &shared, listen, Vec::new()).unwrap()
+        let joining = Joining {
+            federation: FEDERATION,
+            charter: Sha256([6; 32]),
+            ticket: String::new(),
+            writer: Vec::new(),
+            request: Vec::new(),
+        };
+        Instance::start(&path, FEDERATION, Begin::Join(Box::new(joining)), &shared, listen, Vec::new()).unwrap()
     });
     Bench { instance: instance.await.unwrap(), failed: failures, _dir: dir }
 }

@@ -8,7 +8,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use verbund_protocol::ids::{Blake3, Handle};
 use verbund_protocol::provenance::MakeError;
 use verbund_protocol::release::Manifest;
-use verbund_protocol::view::catalogue::{Catalogue, Filter, Listed, Name, Place, Reference, Target, Viewer, Witnesses};
+use verbund_protocol::view::catalogue::{
+    Catalogue, Filter, Listed, Name, Place, Reference, Target, Viewer, Void, Witnesses,
+};
 
 use super::super::node::{Named, Node, problem};
 use super::super::shelf::{self, Detail, ManifestError, ProofError, Supply, supply};
@@ -164,11 +166,15 @@ pub async fn process_versions(node: &Arc<Node>, request: ProcessRequest) -> Resu
     };
     let unknown = format!("there is no process {owner}/{slug} in {}", named.name);
     let found = shelf::catalogue(&named.instance, move |catalogue, view| {
-        let Some(owner) = catalogue.owners().named(&owner) else { return Ok(Vec::new()) };
+        let Some(owner) = catalogue.owners().named(&owner) else { return Ok((Vec::new(), Vec::new())) };
         let versions = catalogue.versions(&owner.member, &slug, &Viewer::Operator)?;
-        versions.into_iter().take(VERSIONS_SHOWN).map(|listed| Detail::read(catalogue, view, listed)).collect()
+        let mut void = catalogue.voids_of(&owner.member, &slug, VERSIONS_SHOWN)?;
+        void.retain(|void| !versions.iter().any(|listed| listed.place() == (void.log, void.index)));
+        let read = |listed| Detail::read(catalogue, view, listed);
+        let details = versions.into_iter().take(VERSIONS_SHOWN).map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok((details, void.into_iter().filter_map(void_release).collect()))
     });
-    let details: Vec<Detail> = found.await.map_err(problem)?.ok_or_else(|| no_charter(&named))?;
+    let (details, void) = found.await.map_err(problem)?.ok_or_else(|| no_charter(&named))?;
     let Some(first) = details.first() else {
         return Err(Problem::new(Code::NotFound, unknown).next("`verbund process search TEXT` finds processes"));
     };
@@ -185,7 +191,12 @@ pub async fn process_versions(node: &Arc<Node>, request: ProcessRequest) -> Resu
         withdrawn: shelf::withdrawn(&detail.listed),
         void: detail.listed.void.clone(),
     };
-    Ok(VersionList { process, title, versions: details.iter().zip(supplies).map(row).collect() })
+    Ok(VersionList { process, title, versions: details.iter().zip(supplies).map(row).collect(), void })
+}
+
+fn void_release(void: Void) -> Option<VoidRelease> {
+    let (_, _, version) = void.release?;
+    Some(VoidRelease { version, index: void.index, reason: void.reason })
 }
 
 /// A release with its files.

@@ -411,7 +411,7 @@ impl Survey {
             None => None,
         };
         Connection::Disconnected {
-            since: self.peers.get(peer).and_then(|p| p.lost_ms).map(|at| self.moment(at)),
+            since: self.peers.get(peer).and_then(|p| p.lost_wall_ms).map(Moment::from_unix_ms),
             error,
             next_try: status.and_then(|s| s.next_try_ms).map(|ms| self.soon(ms)),
         }
