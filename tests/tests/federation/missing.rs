@@ -43,6 +43,8 @@ fn what_nobody_can_deliver_is_named_backs_off_alone_and_comes_when_a_holder_is_b
             Folder::new(federation.world.path(), name).file("akte.bin", &noise(seed, SIZE as usize + seed as usize));
         federation.publish("de-he", &folder.path);
     }
+    // Complete at its publisher, so that the manifest can be had and it is the file that nobody has.
+    federation.hold(&["de-he"], 2);
     // The only copies go before anybody else had them: one with its folder, one whose folder is still there.
     federation["de-he"].stop();
     let lost = disk::artifact(&federation["de-he"], SIZE + 11);
