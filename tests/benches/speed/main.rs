@@ -4,6 +4,12 @@
 //!
 //! Real daemons in the release profile on loopback. Nothing here judges: machines differ, and a shared one differs from minute to
 //! minute. `TMPDIR` chooses the disk; RUNS, PUBLISHES, SIZES (MiB) and ENTRIES shrink or grow the work.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a step that fails ends the measurement; the panic names it"
+)]
 
 mod artifact;
 mod catchup;

@@ -119,7 +119,8 @@ async fn disturbed(meanwhile: fn(&Path)) -> (Running, Ended) {
 
 #[tokio::test]
 async fn what_is_sent_is_the_file_that_was_scanned_or_nothing() {
-    let changes: [(&str, fn(&Path)); 4] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 4] = [
         ("changed", |root| rewrite(&root.join("a"), "aab")),
         ("replaced", |root| {
             std::fs::write(root.join("new"), "aaa").unwrap();
