@@ -164,7 +164,8 @@ impl Task {
             self.dialled(dialled, address.clone(), took);
         }
         if first {
-            tracing::info!(peer = %name, %address, inbound, "member connected");
+            // Told at "info" by the federation's loop, which knows whose it is.
+            tracing::debug!(peer = %name, %address, inbound, "member connected");
             self.emit(NetEvent::Connected { peer: name, address, inbound });
         }
     }
@@ -193,11 +194,11 @@ impl Task {
         self.links.remove(&peer);
         let reason = match (link.closing, cause) {
             (Some(reason), _) => reason.to_owned(),
-            (None, Some(ConnectionError::IO(e))) => format!("connection lost: {e}"),
+            (None, Some(ConnectionError::IO(e))) => lost(&e),
             (None, Some(ConnectionError::KeepAliveTimeout)) => "idle".to_owned(),
             (None, None) => "closed".to_owned(),
         };
-        tracing::info!(peer = %name, %reason, "member disconnected");
+        tracing::debug!(peer = %name, %reason, "member disconnected");
         self.book.closed(&name, lived, false, &reason, Instant::now(), jitter());
         self.emit(NetEvent::Disconnected { peer: name, reason });
     }
@@ -271,6 +272,15 @@ impl Link {
             accepted: self.accepted,
         }
     }
+}
+
+/// Why a connection broke, for people. A process that is killed says no goodbye; the libraries' words for that are long.
+fn lost(error: &io::Error) -> String {
+    let text = error.to_string();
+    if text.contains("close_notify") {
+        return "connection lost: the other end is gone without a goodbye".to_owned();
+    }
+    format!("connection lost: {text}")
 }
 
 /// Whole milliseconds.
