@@ -194,7 +194,7 @@ impl Task {
         self.links.remove(&peer);
         let reason = match (link.closing, cause) {
             (Some(reason), _) => reason.to_owned(),
-            (None, Some(ConnectionError::IO(e))) => lost(&e),
+            (None, Some(ConnectionError::IO(e))) => lost(e),
             (None, Some(ConnectionError::KeepAliveTimeout)) => "idle".to_owned(),
             (None, None) => "closed".to_owned(),
         };
