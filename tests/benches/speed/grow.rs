@@ -95,7 +95,7 @@ impl Maker {
 
 /// Lets the own log of the node in `dir` grow by `count` entries; entries per second that the store took, all of it included.
 pub fn grow(dir: &Path, federation: &str, count: u64, kind: Kind) -> f64 {
-    let federation = FederationId::from_hex(federation).expect("a federation");
+    let federation = federation.parse::<FederationId>().expect("a federation");
     let role = |role| KeyFiles::of(dir).load(role).expect("a key").expect("a key");
     let (node, approver, publisher) = (role(KeyRole::Node), role(KeyRole::Approver), role(KeyRole::Publisher));
     let log = node.peer();
