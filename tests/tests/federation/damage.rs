@@ -96,8 +96,7 @@ fn bit_rot_in_a_file_a_manifest_or_its_hashes_is_noticed_while_reading_and_never
         // It may have let go in the middle, when it noticed; nothing wrong was sent.
         let faults = seen["faults"].as_object().unwrap();
         assert!(faults.keys().all(|reason| reason == "artifact_unfinished"), "{handle} of de-he: {seen}");
-        let refused =
-            |e: &&serde_json::Value| e["code"] == "refused" && e["details"]["reason"] != "artifact_unfinished";
+        let refused = |e: &&Value| e["code"] == "refused" && e["details"]["reason"] != "artifact_unfinished";
         let events = federation[handle].events();
         assert_eq!(events.iter().find(refused), None, "{handle}");
     }
