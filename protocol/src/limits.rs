@@ -129,3 +129,6 @@ pub const VOUCHED_MAX: usize = 64;
 pub const NOTES_KEPT_MAX: usize = 256;
 /// Void entries of one log that are looked through for those of one process, *local*.
 pub const VOIDS_SCANNED_MAX: usize = 4_096;
+/// Transfers of one process, and releases that take one of them up, that are looked at to settle where the process is: those at
+/// the first places of their logs.
+pub const TRANSFERS_MAX: usize = 64;

@@ -195,6 +195,9 @@ fn show(out: &Out, view: &ReleaseView) -> Result<(), Failure> {
     if let Some(end) = &view.deprecated {
         table.row(&["deprecated", end]);
     }
+    if let Some(process) = &view.moved_to {
+        table.row(&["moved to", process]);
+    }
     table.row(&["here", &why(&view.availability)]);
     let witnessed = format!("{} of {}: {}", view.witnesses, view.witnesses_of, list(&view.witnessed_by));
     table.row(&["witnessed", &witnessed]);

@@ -158,7 +158,7 @@ impl NodeLibrary {
             let latest = versions.iter().find(offered);
             let Some(shown) = latest.or_else(|| versions.first()) else { return Ok(Err(LibraryError::NotFound)) };
             let said = catalogue.said(&owner.member, &slug)?;
-            let details = words::process(catalogue, owner, shown, versions.len(), &said);
+            let details = words::process(catalogue, owner, shown, versions.len(), &said)?;
             Ok(Ok(ProcessView { latest: latest.map(|listed| listed.version.clone()), details }))
         };
         self.look(reader, &federation, look).await.map(|(_, view)| view)

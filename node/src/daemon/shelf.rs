@@ -131,6 +131,8 @@ pub struct Detail {
     pub witnesses: Witnesses,
     /// Their handles.
     pub witnessed_by: Vec<Handle>,
+    /// The process that goes on with it, at another member.
+    pub moved_to: Option<String>,
 }
 
 impl Detail {
@@ -152,6 +154,7 @@ impl Detail {
         witnessed_by.sort();
         Ok(Self {
             process: catalogue.process_name(&listed.row),
+            moved_to: catalogue.moved_to(&listed.row.member, &listed.row.slug)?,
             owner,
             envelope: bytes,
             metadata: listed.effect.metadata(release.metadata.raw()),

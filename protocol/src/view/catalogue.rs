@@ -20,6 +20,7 @@ use std::sync::Arc;
 use semver::Version;
 
 use super::charters::Charters;
+use super::moved;
 use super::rows::{Rows, RowsError, Table};
 use super::state::{self, CosignedRow, EntryRow, LeafAt, LogRow, ReleaseRow, key};
 use crate::charter::certificate::Certified;
@@ -190,6 +191,18 @@ impl<'a> Catalogue<'a> {
     pub fn process_name(&self, row: &ReleaseRow) -> String {
         let named = self.owners.get(&row.member).map_or(Name::Member(row.member), |owner| owner.named.clone());
         format!("{named}/{}", row.slug)
+    }
+
+    /// Where a process went, as references name it, if it has moved.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails.
+    pub fn moved_to(&self, member: &MemberId, slug: &Slug) -> Result<Option<String>, RowsError> {
+        let moved = moved::of(self.rows, member, slug)?;
+        Ok(moved.map(|moved| {
+            let named = self.owners.get(&moved.to).map_or(Name::Member(moved.to), |owner| owner.named.clone());
+            format!("{named}/{}", moved.slug)
+        }))
     }
 
     /// Handles of members, as far as they have one.

@@ -259,7 +259,7 @@ pub fn end(rows: &mut Overlay<'_>, log: PeerId, change: impl FnOnce(&mut LogRow)
         return Ok(());
     }
     let from = before.unwrap_or(u64::MAX).min(after.unwrap_or(u64::MAX));
-    stake::settle_from(rows, &log, from)
+    stake::settle_from(rows, &log, row.seq, from)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::state::{Audience, ReleaseRow};
 use crate::ids::{Blake3, FederationId, MemberId, PeerId, Sha256, Slug};
+use crate::release::ProcessRef;
 use crate::release::metadata::{self, Metadata};
 use crate::release::statement::Release;
 
@@ -17,6 +18,8 @@ pub struct Facts {
     pub version: String,
     /// Text that substring search looks at, lower case.
     pub search: String,
+    /// The process that this one takes over from another member.
+    pub succeeds: Option<ProcessRef>,
     title: String,
     summary: String,
     manifest: Blake3,
@@ -67,6 +70,7 @@ pub fn of(payload: &[u8]) -> Result<Facts, String> {
         slug: metadata.id,
         version: metadata.version.to_string(),
         search,
+        succeeds: metadata.succeeds,
         title: metadata.title,
         summary: metadata.summary,
         manifest: manifest.blake3,

@@ -5,10 +5,11 @@
 use super::ahead::Ahead;
 use super::charters::{self, Charters};
 use super::facts;
+use super::moved;
 use super::overlay::Overlay;
 use super::rows::{Rows, RowsError, Table};
 use super::stake;
-use super::state::{self, LogRow, Verdict, key};
+use super::state::{self, LogRow, Place, Verdict, key};
 use crate::charter::certificate::Certified;
 use crate::charter::rules::Charter;
 use crate::documents::{
@@ -17,6 +18,7 @@ use crate::documents::{
 use crate::envelope::Envelope;
 use crate::identity::{Identity, VerifiedIdentity};
 use crate::ids::{FederationId, MemberId, PeerId, Sha256, Slug};
+use crate::release::ProcessRef;
 
 /// The first entries of a log, which give it its authority: identity, writer, charter.
 pub const PREAMBLE: u64 = 3;
@@ -117,7 +119,8 @@ impl Judge<'_, '_> {
             Kind::Request => self.request(&envelope)?,
             Kind::Release => self.release(index, &envelope)?,
             Kind::Withdrawal => self.withdrawal(index, &envelope)?,
-            Kind::Correction | Kind::Deprecation | Kind::Transfer => self.about_own(index, &envelope)?,
+            Kind::Correction | Kind::Deprecation => self.about_own(index, &envelope)?,
+            Kind::Transfer => self.transfer(index, &envelope)?,
             Kind::Adoption | Kind::Advisory => self.by_approver(index, &envelope)?,
             Kind::Leave => self.leave(index, &envelope)?,
             Kind::NodeInfo | Kind::Approval | Kind::Ordering | Kind::Charter | Kind::Unknown => Ok(Verdict::Kept),
@@ -276,15 +279,26 @@ impl Judge<'_, '_> {
         let row = facts.row(self.log, index, envelope.id());
         let row = crate::codec::encode(&row).map_err(|e| RowsError(format!("row: {e}")))?;
         let values = [row, facts.search.into_bytes()];
-        let winner = self.claim(Table::Releases, &process, index, &values)?;
-        match stake::verdict(self.place(index), winner) {
+        if let Some((member, slug)) = self.succeeded(facts.succeeds.as_ref())? {
+            moved::note_successor(self.rows, &process, self.place(index), &member, &slug)?;
+        }
+        match self.claim(Table::Releases, &process, index, &values)?.verdict(self.place(index)) {
             Verdict::Void(why) => void(why),
             verdict => Ok(Ok(verdict)),
         }
     }
 
-    fn place(&self, index: u64) -> stake::Place {
-        stake::Place { seq: self.row.seq, log: self.log, index }
+    /// The process that a release names in `succeeds`, if it is one of this federation: by the handles of the charter here.
+    fn succeeded(&self, named: Option<&ProcessRef>) -> Result<Option<(MemberId, Slug)>, RowsError> {
+        let Some(named) = named else { return Ok(None) };
+        let charter = self.charters.get(self.rows, self.row.charter)?;
+        let charter = charter.as_ref().map(|certified| &certified.charter);
+        let here = charter.filter(|c| named.federation.as_ref().is_none_or(|slug| *slug == c.rules.slug));
+        Ok(here.and_then(|c| c.by_handle(&named.owner)).map(|owner| (owner.member, named.slug.clone())))
+    }
+
+    fn place(&self, index: u64) -> Place {
+        Place { seq: self.row.seq, index, log: self.log }
     }
 
     fn claim(
@@ -293,7 +307,7 @@ impl Judge<'_, '_> {
         main: &[u8],
         index: u64,
         values: &[Vec<u8>],
-    ) -> Result<Option<stake::Place>, RowsError> {
+    ) -> Result<stake::Settled, RowsError> {
         let place = self.place(index);
         stake::claim(self.rows, table, main, place, values, self.row)
     }
@@ -315,8 +329,7 @@ impl Judge<'_, '_> {
     fn about_own(&mut self, index: u64, envelope: &Envelope) -> Judged {
         let parts = match Kind::of(envelope) {
             Kind::Correction => Correction::open(envelope).map(|d| (d.federation, d.member, d.process)),
-            Kind::Deprecation => Deprecation::open(envelope).map(|d| (d.federation, d.member, d.process)),
-            _ => Transfer::open(envelope).map(|d| (d.federation, d.member, d.process)),
+            _ => Deprecation::open(envelope).map(|d| (d.federation, d.member, d.process)),
         };
         let (federation, member, process) = match parts {
             Ok(parts) => parts,
@@ -327,6 +340,21 @@ impl Judge<'_, '_> {
         }
         let key = key::statement(&member, &process, &envelope.id());
         self.claim(Table::Statements, &key, index, &[envelope.bytes().to_vec()])?;
+        Ok(Ok(Verdict::Valid))
+    }
+
+    fn transfer(&mut self, index: u64, envelope: &Envelope) -> Judged {
+        let document = match Transfer::open(envelope) {
+            Ok(document) => document,
+            Err(e) => return void(e.to_string()),
+        };
+        let authority = self.published_by_owner(envelope, document.federation, document.member, &document.process)?;
+        if let Err(why) = authority {
+            return void(why);
+        }
+        let key = key::statement(&document.member, &document.process, &envelope.id());
+        self.claim(Table::Statements, &key, index, &[envelope.bytes().to_vec()])?;
+        stake::transfer(self.rows, self.place(index), &document, self.row)?;
         Ok(Ok(Verdict::Valid))
     }
 

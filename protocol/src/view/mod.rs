@@ -11,6 +11,7 @@ pub mod evidence;
 mod facts;
 pub mod fold;
 pub mod judge;
+pub mod moved;
 mod overlay;
 pub mod rows;
 mod stake;

@@ -2,53 +2,25 @@
 //!
 //! Owns the rule that the lowest (writer seq, log index) of a member stands, among entries below the ends of their logs. Every
 //! entry that could stand is remembered, so that neither the order in which logs arrive nor a later closing of one of them
-//! changes what two nodes with the same logs show.
+//! changes what two nodes with the same logs show. A release of a process that has moved before stands nowhere ([`moved`]).
 
+use super::moved::{self, Moved};
 use super::overlay::Overlay;
 use super::rows::{Rows, RowsError, Table};
-use super::state::{self, EntryRow, LogRow, ReleaseRow, Verdict, VoidRow, key};
+use super::state::{self, EntryRow, LogRow, Place, ReleaseRow, Verdict, VoidRow, key};
 use crate::codec;
-use crate::documents::Kind;
-use crate::ids::{PeerId, Sha256};
+use crate::documents::{Kind, Transfer};
+use crate::ids::{MemberId, PeerId, Sha256, Slug};
 use crate::limits::BATCH_MAX_BYTES;
 
-/// Bytes of a place in a candidate's key: writer seq, index, log.
-const PLACE_BYTES: usize = 8 + 8 + 32;
+/// Candidates read at once: mostly there is one.
+const PAGE: usize = 8;
 
 /// Tables whose rows are claimed in this way.
 pub const TABLES: [Table; 2] = [Table::Releases, Table::Statements];
 
-/// Where an entry stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// Its writer's number.
-    pub seq: u64,
-    /// Its log.
-    pub log: PeerId,
-    /// Its index there.
-    pub index: u64,
-}
-
 /// Says whether an entry counts, where the stored row of its log does not know it yet.
 pub type Override<'a> = &'a dyn Fn(&PeerId, u64) -> Option<bool>;
-
-fn prefix(main: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(main.len()).unwrap_or(u32::MAX);
-    [b"c", len.to_be_bytes().as_slice(), main].concat()
-}
-
-fn candidate(main: &[u8], place: Place) -> Vec<u8> {
-    let Place { seq, index, log } = place;
-    [prefix(main).as_slice(), &seq.to_be_bytes(), &index.to_be_bytes(), log.key().as_bytes()].concat()
-}
-
-fn place_of(candidate: &[u8]) -> Option<Place> {
-    let place = candidate.get(candidate.len().checked_sub(PLACE_BYTES)?..)?;
-    let (seq, rest) = place.split_first_chunk::<8>()?;
-    let (index, log) = rest.split_first_chunk::<8>()?;
-    let log = PeerId(crate::ids::PublicKey(log.try_into().ok()?));
-    Some(Place { seq: u64::from_be_bytes(*seq), index: u64::from_be_bytes(*index), log })
-}
 
 /// The tables in which a claim has its rows, all under the same key.
 const fn held_in(table: Table) -> &'static [Table] {
@@ -58,9 +30,36 @@ const fn held_in(table: Table) -> &'static [Table] {
     }
 }
 
+/// What was settled of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The first entry that counts.
+    first: Option<Place>,
+    /// Where the process of a release went.
+    moved: Option<Moved>,
+}
+
+impl Settled {
+    /// The entry that stands: the first, unless the process had moved before.
+    fn winner(&self) -> Option<Place> {
+        self.first.filter(|place| self.moved.as_ref().is_none_or(|moved| !moved.voids(*place)))
+    }
+    /// The verdict on an entry that could stand.
+    pub fn verdict(&self, place: Place) -> Verdict {
+        match (self.first, &self.moved) {
+            (Some(first), _) if first != place => {
+                Verdict::Void(format!("this version was published before, at index {} of {}", first.index, first.log))
+            }
+            (_, Some(moved)) if moved.voids(place) => Verdict::Void(format!(
+                "the process moved to {}/{} before, at index {} of {}",
+                moved.to, moved.slug, moved.at.index, moved.at.log
+            )),
+            _ => Verdict::Valid,
+        }
+    }
+}
+
 /// Claims the row `main` of `table` for the entry at `place`, with its values in the tables of the claim, in their order.
-///
-/// Returns the place that stands.
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
@@ -71,42 +70,122 @@ pub fn claim(
     place: Place,
     values: &[Vec<u8>],
     row: &LogRow,
-) -> Result<Option<Place>, RowsError> {
-    rows.store(table, candidate(main, place), &values)?;
+) -> Result<Settled, RowsError> {
+    rows.store(table, key::candidate(main, place), &values)?;
     rows.put(table, key::claim_at(&place.log, place.index), main.to_vec());
-    let number = (place.log, row.number);
-    let counts = |log: &PeerId, index: u64| (*log == place.log).then(|| row.counts(index));
-    elect(rows, table, main, &counts, Some((place, number.1)))
+    let counts = judging(place, row);
+    let scope = Scope { counts: &counts, judging: Some((place, row.number)) };
+    let settled = elect(rows, table, main, &scope)?;
+    if table == Table::Releases && settled.first == Some(place) {
+        // The one that was first until now has named what it succeeds in vain.
+        let second = candidates(rows, table, main, scope.counts, 2)?.pop();
+        for named in [Some(place), second].into_iter().flatten() {
+            if let Some((member, slug)) = moved::predecessor(rows, main, named)? {
+                resettle(rows, &member, &slug, &scope)?;
+            }
+        }
+    }
+    Ok(settled)
 }
 
-/// Settles which entry stands in the row `main` of `table`. `judging` is judged by the caller and keeps its verdict.
+/// Notes a transfer of the log's owner and settles the process that it is about.
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-fn elect(
-    rows: &mut Overlay<'_>,
+pub fn transfer(rows: &mut Overlay<'_>, place: Place, transfer: &Transfer, row: &LogRow) -> Result<(), RowsError> {
+    moved::note_transfer(rows, place, transfer)?;
+    let counts = judging(place, row);
+    let scope = Scope { counts: &counts, judging: Some((place, row.number)) };
+    resettle(rows, &transfer.member, &transfer.process, &scope)
+}
+
+/// While the log of `place` is judged, its stored row is older than `row`.
+fn judging(place: Place, row: &LogRow) -> impl Fn(&PeerId, u64) -> Option<bool> {
+    move |log: &PeerId, index: u64| (*log == place.log).then(|| row.counts(index))
+}
+
+/// What is settled in one go.
+struct Scope<'a> {
+    counts: Override<'a>,
+    /// The entry whose verdict the caller keeps, and the number of its log.
+    judging: Option<(Place, u32)>,
+}
+
+/// Whether the entry at `place` is below the end of its log.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn counted(rows: &dyn Rows, place: Place, counts: Override<'_>) -> Result<bool, RowsError> {
+    match counts(&place.log, place.index) {
+        Some(fits) => Ok(fits),
+        None => Ok(state::log(rows, &place.log)?.is_some_and(|row| row.counts(place.index))),
+    }
+}
+
+/// The first entry that could stand in the row `main` and counts.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+pub fn first(rows: &dyn Rows, table: Table, main: &[u8], counts: Override<'_>) -> Result<Option<Place>, RowsError> {
+    Ok(candidates(rows, table, main, counts, 1)?.pop())
+}
+
+/// The first `limit` entries that could stand in the row `main` and count.
+fn candidates(
+    rows: &dyn Rows,
     table: Table,
     main: &[u8],
     counts: Override<'_>,
-    judging: Option<(Place, u32)>,
-) -> Result<Option<Place>, RowsError> {
+    limit: usize,
+) -> Result<Vec<Place>, RowsError> {
+    let prefix = key::candidates(main);
+    let mut from = prefix.clone();
+    let mut found = Vec::new();
+    loop {
+        let page = rows.scan(table, &prefix, &from, PAGE)?;
+        for (key, _) in &page {
+            let place = key::place_of(key).ok_or_else(|| RowsError("candidate key".into()))?;
+            if counted(rows, place, counts)? {
+                found.push(place);
+                if found.len() == limit {
+                    return Ok(found);
+                }
+            }
+        }
+        match page.last() {
+            Some((last, _)) if page.len() == PAGE => from = [last.as_slice(), &[0]].concat(),
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Settles which entry stands in the row `main` of `table`.
+///
+/// # Errors
+/// [`RowsError`] if the view fails.
+fn elect(rows: &mut Overlay<'_>, table: Table, main: &[u8], scope: &Scope<'_>) -> Result<Settled, RowsError> {
+    let first = first(rows, table, main, scope.counts)?;
+    let moved = match (table, key::release_parts(main)) {
+        (Table::Releases, Some((member, slug, _))) => moved::of(rows, &member, &slug)?,
+        _ => None,
+    };
+    let settled = Settled { first, moved };
+    let winner = settled.winner();
+    if let Some(place) = winner
+        && scope.judging.is_some()
+        && rows.get(table, &key::candidate(main, place))?.is_some_and(|value| value.is_empty())
+    {
+        // It stands already, and only the entry that is judged has come to it.
+        return Ok(settled);
+    }
     let mut standing = None;
-    let mut winner = None;
     let mut all = Vec::new();
-    for (key, value) in rows.scan(table, &prefix(main), &[], usize::MAX)? {
-        let place = place_of(&key).ok_or_else(|| RowsError("candidate key".into()))?;
-        let known = counts(&place.log, place.index);
-        let fits = match known {
-            Some(fits) => fits,
-            None => state::log(rows, &place.log)?.is_some_and(|row| row.counts(place.index)),
-        };
+    for (key, value) in rows.scan(table, &key::candidates(main), &[], usize::MAX)? {
+        let place = key::place_of(&key).ok_or_else(|| RowsError("candidate key".into()))?;
         if value.is_empty() {
             standing = Some(place);
         }
-        if fits && winner.is_none() {
-            winner = Some(place);
-        }
-        all.push((place, fits));
+        all.push(place);
     }
     if standing != winner {
         if let Some(old) = standing {
@@ -117,13 +196,13 @@ fn elect(
         }
     }
     if table == Table::Releases {
-        for (place, fits) in all {
-            if fits && judging.is_none_or(|(judged, _)| judged != place) {
-                let number = match judging {
+        for place in all {
+            if scope.judging.is_none_or(|(judged, _)| judged != place) && counted(rows, place, scope.counts)? {
+                let number = match scope.judging {
                     Some((judged, number)) if judged.log == place.log => number,
                     _ => state::log(rows, &place.log)?.map_or(u32::MAX, |row| row.number),
                 };
-                let verdict = verdict(place, winner);
+                let verdict = settled.verdict(place);
                 let entry = key::numbered(number, place.index);
                 if let Some(held) = state::get::<EntryRow>(rows, Table::Entries, &entry)?
                     && held.verdict != verdict
@@ -134,7 +213,25 @@ fn elect(
             }
         }
     }
-    Ok(winner)
+    Ok(settled)
+}
+
+/// Settles where a process is, and, if that has changed, which of its releases stand.
+fn resettle(rows: &mut Overlay<'_>, member: &MemberId, slug: &Slug, scope: &Scope<'_>) -> Result<(), RowsError> {
+    if !moved::settle(rows, member, slug, scope.counts)? {
+        return Ok(());
+    }
+    let mut mains: Vec<Vec<u8>> = Vec::new();
+    for (key, _) in rows.scan(Table::Releases, &key::candidates_of(member, slug), &[], usize::MAX)? {
+        let main = key::candidate_main(&key).ok_or_else(|| RowsError("candidate key".into()))?;
+        if mains.last().is_none_or(|last| last != main) {
+            mains.push(main.to_vec());
+        }
+    }
+    for main in mains {
+        elect(rows, Table::Releases, &main, scope)?;
+    }
+    Ok(())
 }
 
 /// Lists a release among the void entries of its log, or no longer.
@@ -152,16 +249,6 @@ fn note_void(rows: &mut Overlay<'_>, main: &[u8], place: Place, verdict: &Verdic
         }
     }
     Ok(())
-}
-
-/// The verdict on an entry that would stand if it were the first.
-pub fn verdict(place: Place, winner: Option<Place>) -> Verdict {
-    match winner {
-        Some(first) if first != place => {
-            Verdict::Void(format!("this version was published before, at index {} of {}", first.index, first.log))
-        }
-        _ => Verdict::Valid,
-    }
 }
 
 /// The payload hash of the release whose row is the first of a claim's values.
@@ -185,11 +272,11 @@ fn demote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> Re
             rows.remove(table, key::release_id(&id));
         }
     }
-    rows.store(table, candidate(main, place), &values)
+    rows.store(table, key::candidate(main, place), &values)
 }
 
 fn promote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> Result<(), RowsError> {
-    let slot = candidate(main, place);
+    let slot = key::candidate(main, place);
     let bytes = rows.get(table, &slot)?.unwrap_or_default();
     let values: Vec<Vec<u8>> =
         codec::decode(&bytes, BATCH_MAX_BYTES).map_err(|e| RowsError(format!("candidate: {e}")))?;
@@ -212,10 +299,11 @@ fn promote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> R
 ///
 /// # Errors
 /// [`RowsError`] if the view fails.
-pub fn settle_from(rows: &mut Overlay<'_>, log: &PeerId, index: u64) -> Result<(), RowsError> {
+pub fn settle_from(rows: &mut Overlay<'_>, log: &PeerId, seq: u64, index: u64) -> Result<(), RowsError> {
+    let scope = Scope { counts: &|_, _| None, judging: None };
     for table in TABLES {
-        for (_, main) in rows.scan(table, &key::claims_of(log), &key::claim_at(log, index), usize::MAX)? {
-            elect(rows, table, &main, &|_, _| None, None)?;
+        for (at, main) in rows.scan(table, &key::claims_of(log), &key::claim_at(log, index), usize::MAX)? {
+            settle_at(rows, table, &main, Place { seq, log: *log, index: index_of(&at) }, &scope)?;
         }
     }
     Ok(())
@@ -227,13 +315,48 @@ pub fn settle_from(rows: &mut Overlay<'_>, log: &PeerId, index: u64) -> Result<(
 /// [`RowsError`] if the view fails.
 pub fn forget(rows: &mut Overlay<'_>, log: &PeerId, seq: u64) -> Result<(), RowsError> {
     let none = |of: &PeerId, _: u64| (of == log).then_some(false);
+    let scope = Scope { counts: &none, judging: None };
     for table in TABLES {
         for (at, main) in rows.scan(table, &key::claims_of(log), &[], usize::MAX)? {
-            elect(rows, table, &main, &none, None)?;
-            let index = at.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-            rows.remove(table, candidate(&main, Place { seq, log: *log, index }));
+            let place = Place { seq, log: *log, index: index_of(&at) };
+            settle_at(rows, table, &main, place, &scope)?;
+            match table {
+                Table::Releases => moved::forget_successor(rows, &main, place)?,
+                _ => {
+                    if let Some((member, slug)) = key::statement_process(&main) {
+                        moved::forget_transfer(rows, &member, &slug, place);
+                    }
+                }
+            }
+            rows.remove(table, key::candidate(&main, place));
             rows.remove(table, at);
         }
     }
     Ok(())
+}
+
+/// Settles the row `main`, which `place` claims, and the moves that depend on whether that entry counts.
+fn settle_at(
+    rows: &mut Overlay<'_>,
+    table: Table,
+    main: &[u8],
+    place: Place,
+    scope: &Scope<'_>,
+) -> Result<(), RowsError> {
+    elect(rows, table, main, scope)?;
+    if table == Table::Releases {
+        for (member, slug) in moved::predecessors(rows, main)? {
+            resettle(rows, &member, &slug, scope)?;
+        }
+    } else if let Some((member, slug)) = key::statement_process(main)
+        && moved::is_transfer(rows, &member, &slug, place)?
+    {
+        resettle(rows, &member, &slug, scope)?;
+    }
+    Ok(())
+}
+
+/// The index at the end of a [`key::claim_at`].
+fn index_of(key: &[u8]) -> u64 {
+    key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

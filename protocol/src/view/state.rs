@@ -2,6 +2,8 @@
 //!
 //! Owns the row schema. Values are bincode; documents inside them stay the bytes that were signed.
 
+pub mod key;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::rows::{Rows, RowsError, Table};
@@ -13,7 +15,7 @@ use crate::limits::BATCH_MAX_BYTES;
 use crate::log::{Cosignature, Frontier, Hashes, HashesError};
 
 /// Number of the row schema; a view of another number is rebuilt.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// Place of a batch in the journal, as the store numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -22,6 +24,17 @@ pub struct Position {
     pub segment: u32,
     /// Byte in it.
     pub offset: u64,
+}
+
+/// Where an entry stands. The order is that of a member's entries: a later writer's come after those of an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Its writer's number.
+    pub seq: u64,
+    /// Its index in the log.
+    pub index: u64,
+    /// The log.
+    pub log: PeerId,
 }
 
 /// Where a leaf's bytes stand.
@@ -235,212 +248,6 @@ pub struct MetaRow {
     pub charter: u64,
     /// Next number in the sequence of catalogue events.
     pub sequence: u64,
-}
-
-/// Keys of rows.
-pub mod key {
-    use super::*;
-
-    /// The counters, in `Meta`.
-    pub const META: &[u8] = b"meta";
-
-    /// A log's row, in `Logs`.
-    pub fn log(log: &PeerId) -> Vec<u8> {
-        [b"l", log.key().as_bytes().as_slice()].concat()
-    }
-    /// A cosigner's newest promise about a log, in `Promises`.
-    pub fn cosigned(log: &PeerId, by: &PeerId) -> Vec<u8> {
-        [b"c", log.key().as_bytes().as_slice(), by.key().as_bytes()].concat()
-    }
-    /// Prefix of all promises about a log.
-    pub fn cosigned_of(log: &PeerId) -> Vec<u8> {
-        [b"c", log.key().as_bytes().as_slice()].concat()
-    }
-    /// A log's largest witnessed note, in `Promises`.
-    pub fn witnessed(log: &PeerId) -> Vec<u8> {
-        [b"w", log.key().as_bytes().as_slice()].concat()
-    }
-    /// A proof of a log's fork, in `Promises`.
-    pub fn fork(log: &PeerId) -> Vec<u8> {
-        [b"f", log.key().as_bytes().as_slice()].concat()
-    }
-    /// An ordering message, in `Promises`.
-    pub fn ordering(height: u64, message: &Sha256) -> Vec<u8> {
-        [b"o", height.to_be_bytes().as_slice(), message.as_bytes()].concat()
-    }
-    /// Prefix of the ordering messages of a height.
-    pub fn ordering_at(height: u64) -> Vec<u8> {
-        [b"o", height.to_be_bytes().as_slice()].concat()
-    }
-    /// Log number and index: in `Entries`, and in `Hashes` with a hash index.
-    pub fn numbered(number: u32, index: u64) -> Vec<u8> {
-        [number.to_be_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
-    }
-    /// A charter, in `Charters`.
-    pub fn charter(version: u64) -> Vec<u8> {
-        version.to_be_bytes().to_vec()
-    }
-    /// An identity that was checked, in `Documents`.
-    pub fn identity(hash: &Sha256) -> Vec<u8> {
-        [b"i", hash.as_bytes().as_slice()].concat()
-    }
-    /// A writer that was checked, in `Documents`.
-    pub fn writer(hash: &Sha256) -> Vec<u8> {
-        [b"w", hash.as_bytes().as_slice()].concat()
-    }
-    /// A request to join, in `Documents`.
-    pub fn request(hash: &Sha256) -> Vec<u8> {
-        [b"q", hash.as_bytes().as_slice()].concat()
-    }
-    /// An approval, in `Documents`.
-    pub fn approval(base: u64, hash: &Sha256) -> Vec<u8> {
-        [b"a", base.to_be_bytes().as_slice(), hash.as_bytes()].concat()
-    }
-    /// Prefix of the approvals of changes to a version.
-    pub fn approvals(base: u64) -> Vec<u8> {
-        [b"a", base.to_be_bytes().as_slice()].concat()
-    }
-    /// A node_info, in `Documents`.
-    pub fn node_info(peer: &PeerId) -> Vec<u8> {
-        [b"n", peer.key().as_bytes().as_slice()].concat()
-    }
-    /// All releases of a process, in `Releases`.
-    pub fn process(member: &MemberId, slug: &Slug) -> Vec<u8> {
-        [b"p", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0"].concat()
-    }
-    /// The key of a release by the hash of its payload, in `Releases`.
-    pub fn release_id(id: &Sha256) -> Vec<u8> {
-        [b"i", id.as_bytes().as_slice()].concat()
-    }
-    /// A release by its version, in `Releases`.
-    pub fn release(member: &MemberId, slug: &Slug, version: &str) -> Vec<u8> {
-        [process(member, slug).as_slice(), version.as_bytes()].concat()
-    }
-    /// The key of a release by its place, in `Releases`.
-    pub fn release_at(log: &PeerId, index: u64) -> Vec<u8> {
-        [b"l", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
-    }
-    /// The key of the row that the entry at this place claims, in `Releases` (as [`release_at`]) and in `Statements`.
-    pub fn claim_at(log: &PeerId, index: u64) -> Vec<u8> {
-        release_at(log, index)
-    }
-    /// Prefix of what a log claims, by place.
-    pub fn claims_of(log: &PeerId) -> Vec<u8> {
-        [b"l", log.key().as_bytes().as_slice()].concat()
-    }
-    /// Mark of an identity that stands in a log, in `Documents`.
-    pub fn stands(log: &PeerId, identity: &Sha256) -> Vec<u8> {
-        [b"y", log.key().as_bytes().as_slice(), identity.as_bytes()].concat()
-    }
-    /// Prefix of the identities that stand in a log.
-    pub fn stand_in(log: &PeerId) -> Vec<u8> {
-        [b"y", log.key().as_bytes().as_slice()].concat()
-    }
-    /// Hash of a member's newest identity that stands in a log, in `Documents`.
-    pub fn newest_of(log: &PeerId, member: &MemberId) -> Vec<u8> {
-        [newest_in(log).as_slice(), member.as_bytes()].concat()
-    }
-    /// Prefix of the newest identities that stand in a log.
-    pub fn newest_in(log: &PeerId) -> Vec<u8> {
-        [b"Y", log.key().as_bytes().as_slice()].concat()
-    }
-    /// Version of the charter that holds in a log from an index on, in `Logs`.
-    pub fn charter_from(log: &PeerId, index: u64) -> Vec<u8> {
-        [b"c", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
-    }
-    /// Prefix of the charters of a log.
-    pub fn charters_in(log: &PeerId) -> Vec<u8> {
-        [b"c", log.key().as_bytes().as_slice()].concat()
-    }
-    /// A note of a log above its largest witnessed one and below its newest, in `Promises`.
-    pub fn note(log: &PeerId, size: u64, root: &Sha256) -> Vec<u8> {
-        [notes_of(log).as_slice(), &size.to_be_bytes(), root.as_bytes()].concat()
-    }
-    /// Prefix of the older notes of a log.
-    pub fn notes_of(log: &PeerId) -> Vec<u8> {
-        [b"k", log.key().as_bytes().as_slice()].concat()
-    }
-    /// An earlier cosignature that is above the largest witnessed note, in `Promises`.
-    pub fn vouched(log: &PeerId, by: &PeerId, size: u64, root: &Sha256) -> Vec<u8> {
-        [vouched_by(log, by).as_slice(), &size.to_be_bytes(), root.as_bytes()].concat()
-    }
-    /// Prefix of one node's earlier cosignatures of a log.
-    pub fn vouched_by(log: &PeerId, by: &PeerId) -> Vec<u8> {
-        [vouched_of(log).as_slice(), by.key().as_bytes()].concat()
-    }
-    /// Prefix of all earlier cosignatures of a log.
-    pub fn vouched_of(log: &PeerId) -> Vec<u8> {
-        [b"d", log.key().as_bytes().as_slice()].concat()
-    }
-    /// Size and root at the end of a [`note`] or [`vouched`] key.
-    pub fn head_of(key: &[u8]) -> Option<(u64, Sha256)> {
-        let (size, root) = key.last_chunk::<40>()?.split_first_chunk::<8>()?;
-        Some((u64::from_be_bytes(*size), Sha256(root.try_into().ok()?)))
-    }
-    /// Mark of an identity that follows another one, in `Documents`.
-    pub fn follower(prev: &Sha256, identity: &Sha256) -> Vec<u8> {
-        [followers(prev).as_slice(), identity.as_bytes()].concat()
-    }
-    /// Prefix of the identities that follow one.
-    pub fn followers(prev: &Sha256) -> Vec<u8> {
-        [b"x", prev.as_bytes().as_slice()].concat()
-    }
-    /// A void entry of a log, in `Logs`.
-    pub fn void(log: &PeerId, index: u64) -> Vec<u8> {
-        [voids_of(log).as_slice(), &index.to_be_bytes()].concat()
-    }
-    /// Prefix of the void entries of a log.
-    pub fn voids_of(log: &PeerId) -> Vec<u8> {
-        [b"v", log.key().as_bytes().as_slice()].concat()
-    }
-    /// Owner, process and version of a [`release`] key.
-    pub fn release_parts(key: &[u8]) -> Option<(MemberId, Slug, String)> {
-        let (member, rest) = key.strip_prefix(b"p")?.split_first_chunk::<32>()?;
-        let (slug, version) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
-        Some((MemberId(*member), slug.parse().ok()?, version.to_owned()))
-    }
-    /// Mark of a release that is not held, in `Local`.
-    pub fn missing(log: &PeerId, index: u64) -> Vec<u8> {
-        [b"m", log.key().as_bytes().as_slice(), index.to_be_bytes().as_slice()].concat()
-    }
-    /// Prefix of all missing releases of a log.
-    pub fn missing_of(log: &PeerId) -> Vec<u8> {
-        [b"m", log.key().as_bytes().as_slice()].concat()
-    }
-    /// A held release that refers to an artifact, in `Artifacts`.
-    pub fn artifact(hash: &[u8; 32], log: &PeerId, index: u64) -> Vec<u8> {
-        [hash.as_slice(), log.key().as_bytes(), index.to_be_bytes().as_slice()].concat()
-    }
-    /// A withdrawal, in `Statements`.
-    pub fn withdrawal(member: &MemberId, release: &Sha256) -> Vec<u8> {
-        [b"w", member.as_bytes().as_slice(), release.as_bytes()].concat()
-    }
-    /// Another statement about a process of `member`, in `Statements`.
-    pub fn statement(member: &MemberId, slug: &Slug, id: &Sha256) -> Vec<u8> {
-        [statements(member, slug).as_slice(), id.as_bytes()].concat()
-    }
-    /// Prefix of the statements about a process other than withdrawals.
-    pub fn statements(member: &MemberId, slug: &Slug) -> Vec<u8> {
-        [b"s", member.as_bytes().as_slice(), slug.as_str().as_bytes(), b"\0"].concat()
-    }
-    /// A ticket, in `Local`.
-    pub fn ticket(id: &[u8; 16]) -> Vec<u8> {
-        [b"t", id.as_slice()].concat()
-    }
-    /// A refusal of a request, in `Local`.
-    pub fn rejected(request: &Sha256) -> Vec<u8> {
-        [b"r", request.as_bytes().as_slice()].concat()
-    }
-    /// A named value, in `Local`.
-    pub fn value(name: &str) -> Vec<u8> {
-        [b"v", name.as_bytes()].concat()
-    }
-    /// How the node came to the federation, in `Local`.
-    pub const ORIGIN: &[u8] = b"o";
-    /// The operator's words about a peer, in `Peers`.
-    pub fn peer(peer: &PeerId) -> Vec<u8> {
-        peer.key().as_bytes().to_vec()
-    }
 }
 
 /// Reads the value at `key`.

@@ -194,6 +194,9 @@ pub struct ReleaseView {
     /// Announced end, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
+    /// The process of another member that goes on with this one, if it was transferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<String>,
 }
 
 request! {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use verbund_protocol::ids::MemberId;
 use verbund_protocol::view::catalogue::{Catalogue, Listed, Owner, Said};
+use verbund_protocol::view::rows::RowsError;
 
 use crate::admin::api::Moment;
 use crate::daemon::shelf::{Detail, Supply};
@@ -50,7 +51,14 @@ pub(super) fn statements(listed: &Listed) -> Value {
 }
 
 /// A process: its owner, the release by which it is shown, who uses it, where it moved.
-pub(super) fn process(catalogue: &Catalogue<'_>, owner: &Owner, shown: &Listed, versions: usize, said: &Said) -> Value {
+pub(super) fn process(
+    catalogue: &Catalogue<'_>,
+    owner: &Owner,
+    shown: &Listed,
+    versions: usize,
+    said: &Said,
+) -> Result<Value, RowsError> {
+    let moved = catalogue.moved_to(&owner.member, &shown.row.slug)?;
     let name = |member: &MemberId| catalogue.owners().get(member).map(|owner| owner.handle.clone());
     let adoption = |a: &verbund_protocol::documents::Adoption| {
         json!({
@@ -59,7 +67,7 @@ pub(super) fn process(catalogue: &Catalogue<'_>, owner: &Owner, shown: &Listed, 
         })
     };
     let transfer = said.transfer().map(|t| json!({ "to": name(&t.to), "slug": t.slug, "at": moment(t.time_s) }));
-    json!({
+    Ok(json!({
         "owner": { "handle": owner.handle, "name": owner.name, "member": owner.member, "present": owner.present },
         "version": shown.version.to_string(),
         "title": shown.effect.title,
@@ -69,5 +77,6 @@ pub(super) fn process(catalogue: &Catalogue<'_>, owner: &Owner, shown: &Listed, 
         "versions": versions,
         "adoptions": said.adoptions().into_iter().map(adoption).collect::<Vec<_>>(),
         "transfer_announced": transfer,
-    })
+        "moved_to": moved,
+    }))
 }

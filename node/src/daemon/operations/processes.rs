@@ -223,7 +223,7 @@ pub async fn release_show(node: &Arc<Node>, request: ReleaseQuery) -> Result<Rel
         sha256: file.sha256,
         blake3: file.blake3,
     };
-    let Detail { listed, process, owner, metadata, witnesses, witnessed_by, .. } = detail;
+    let Detail { listed, process, owner, metadata, witnesses, witnessed_by, moved_to, .. } = detail;
     Ok(ReleaseView {
         release: format!("{process}@{}", listed.version),
         federation: named.slug,
@@ -243,6 +243,7 @@ pub async fn release_show(node: &Arc<Node>, request: ReleaseQuery) -> Result<Rel
         held_by: supply.held_by,
         withdrawn: shelf::withdrawn(&listed),
         deprecated: shelf::deprecated(&listed),
+        moved_to,
     })
 }
 

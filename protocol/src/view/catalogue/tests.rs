@@ -1,6 +1,7 @@
 //! The catalogue over a federation that was folded from real records.
 
 pub mod build;
+mod moved;
 
 use serde_json::{Map, Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::charter::certificate::CharterBundle;
 use crate::charter::rules::{Charter, Member, Rules};
-use crate::documents::{Change, Document, LogEnd, Standing, Writer};
+use crate::documents::{Change, Document, LogEnd, Standing, Transfer, Writer};
 use crate::envelope::Envelope;
 use crate::identity::{Identity, PublisherRole, Role, Roles};
 use crate::ids::{Blake3, FederationId, MemberId, PeerId, Sha256};
@@ -20,9 +20,15 @@ use crate::view::state::Position;
 
 const HANDLES: [&str; 5] = ["de-he", "de-rp", "de-sl", "de-th", "de-by"];
 
+/// Roles of the keys of a member's nodes, for [`key`].
+const NODE: u8 = 3;
+const NEXT_NODE: u8 = 13;
+
 /// A member with its keys and its log.
+#[derive(Clone)]
 pub struct Party {
     seed: u8,
+    node: u8,
     pub member: MemberId,
     identity: Envelope,
     writer: Envelope,
@@ -51,17 +57,17 @@ impl Party {
                 root: role(0),
                 approver: role(1),
                 publisher: PublisherRole { keys: vec![key(seed, 2).public()], threshold: 1, slugs: BTreeMap::new() },
-                nodes: vec![key(seed, 3).public()],
+                nodes: vec![key(seed, NODE).public(), key(seed, NEXT_NODE).public()],
             },
         };
         let identity = identity.seal(&[&key(seed, 0)]).unwrap();
         let member = MemberId(identity.id().0);
-        let writer = Writer { federation, member, seq: 1, prev: None, peer: key(seed, 3).peer(), closes: None };
+        let writer = Writer { federation, member, seq: 1, prev: None, peer: key(seed, NODE).peer(), closes: None };
         let writer = writer.seal(&[&key(seed, 0)]).unwrap();
-        Self { seed, member, identity, writer, leaves: Vec::new() }
+        Self { seed, node: NODE, member, identity, writer, leaves: Vec::new() }
     }
     pub fn log(&self) -> PeerId {
-        key(self.seed, 3).peer()
+        key(self.seed, self.node).peer()
     }
     pub fn approver(&self) -> SecretKey {
         key(self.seed, 1)
@@ -81,6 +87,7 @@ pub struct Fed {
     leaf: Vec<u8>,
     fold: Fold,
     batches: u64,
+    charters: Vec<Record>,
 }
 
 impl Fed {
@@ -111,6 +118,7 @@ impl Fed {
             leaf: Vec::new(),
             fold: Fold::default(),
             batches: 0,
+            charters: Vec::new(),
             parties: Vec::new(),
         };
         fed.adopt(charter, &[&founder]);
@@ -123,6 +131,7 @@ impl Fed {
     }
 
     pub fn commit(&mut self, records: Vec<Record>) {
+        self.charters.extend(records.iter().filter(|record| matches!(record, Record::Charter(_))).cloned());
         let bytes = Batch { records }.encode().unwrap();
         self.batches += 1;
         let at = Position { segment: 0, offset: self.batches };
@@ -187,6 +196,40 @@ impl Fed {
         self.adopt(next, &[]);
     }
 
+    /// A member goes on with another node, whose log is that of a further party; the log of the old one ends at `size`. Returns the
+    /// number of the new party.
+    pub fn hand_over(&mut self, who: usize, size: usize) -> usize {
+        let old = self.parties[who].clone();
+        let (log, prev) = (old.log(), Some(old.writer.id()));
+        let closes = Some(LogEnd { log, size: size as u64, root: root(&old.leaves[..size]) });
+        let federation = Some(self.federation);
+        let peer = key(old.seed, NEXT_NODE).peer();
+        let writer = Writer { federation, member: old.member, seq: 2, prev, peer, closes };
+        let writer = writer.seal(&[&key(old.seed, 0)]).unwrap();
+        let change = Change::Amend {
+            member: Some(old.member),
+            handle: None,
+            standing: None,
+            identity: None,
+            writer: Some(writer.id()),
+            name: None,
+            license: None,
+        };
+        let next = self.charter.next(self.hash, &change, &[]).unwrap();
+        let party = Party { node: NEXT_NODE, writer, leaves: Vec::new(), ..old };
+        let bundle = CharterBundle {
+            payload: next.payload().unwrap(),
+            writers: vec![party.writer.bytes().to_vec()],
+            ..CharterBundle::default()
+        };
+        (self.leaf, self.hash, self.charter) = (bundle.leaf().unwrap().into_bytes(), bundle.hash(), next);
+        self.commit(vec![Record::Charter(bundle)]);
+        self.parties.push(party);
+        let new = self.parties.len() - 1;
+        self.begin(new);
+        new
+    }
+
     /// A member loses its vote, or gets it back.
     pub fn stand(&mut self, who: usize, standing: Standing) {
         let change = Change::Amend {
@@ -246,13 +289,14 @@ impl Fed {
         }
         let checkpoint =
             Checkpoint::new(Origin::new(self.federation, party.log()), size as u64, root(&leaves)).unwrap();
-        let signed = sign_checkpoint(&key(party.seed, 3), self.federation, &checkpoint).unwrap();
+        let signed = sign_checkpoint(&key(party.seed, party.node), self.federation, &checkpoint).unwrap();
         (checkpoint, signed.to_text().into_bytes())
     }
 
     /// The record of a member's cosignature.
     pub fn cosignature(&self, checkpoint: &Checkpoint, by: usize, time_s: u64) -> Record {
-        let cosignature = sign_cosignature(&key(self.parties[by].seed, 3), time_s, checkpoint).unwrap();
+        let cosignature =
+            sign_cosignature(&key(self.parties[by].seed, self.parties[by].node), time_s, checkpoint).unwrap();
         let Checkpoint { origin, size, root } = *checkpoint;
         Record::Cosigned { log: origin.peer, size, root, cosignature }
     }
@@ -260,6 +304,38 @@ impl Fed {
     /// A copy of what the node holds, that goes its own way.
     pub fn fork(&self) -> (MemoryRows, Fold) {
         (self.rows.clone(), Fold::default())
+    }
+
+    /// Another node that gets the charters, and the entries of all logs, in an order and in pieces that `pick` chooses: it is given
+    /// how many sources have something left, and how many pieces the chosen one could give.
+    pub fn elsewhere(&self, mut pick: impl FnMut(usize) -> usize) -> MemoryRows {
+        let mut rows = MemoryRows::default();
+        let fold = Fold::default();
+        let mut charters = self.charters.iter();
+        let mut sent = vec![0; self.parties.len()];
+        let mut batches = 0;
+        loop {
+            let open: Vec<_> = (0..sent.len()).filter(|who| sent[*who] < self.size(*who)).collect();
+            let chosen = pick(open.len() + usize::from(charters.len() > 0));
+            let record = match open.get(chosen) {
+                Some(&who) => {
+                    let first = sent[who];
+                    sent[who] += 1 + pick(self.size(who) - first);
+                    Record::entries(
+                        self.parties[who].log(),
+                        first as u64,
+                        self.parties[who].leaves[first..sent[who]].to_vec(),
+                    )
+                }
+                None => match charters.next() {
+                    Some(charter) => charter.clone(),
+                    None => return rows,
+                },
+            };
+            batches += 1;
+            let batch = Batch { records: vec![record] }.encode().unwrap();
+            rows.apply(fold.fold(&rows, Position { segment: 0, offset: batches }, &batch).unwrap());
+        }
     }
 
     /// Appends to a member's log.
@@ -287,6 +363,19 @@ impl Fed {
         self.append(who, envelope.into_bytes())
     }
 
+    /// A member gives a process to another one.
+    pub fn transfer(&mut self, who: usize, process: &str, to: usize, slug: &str) -> u64 {
+        let transfer = Transfer {
+            federation: self.federation,
+            member: self.parties[who].member,
+            process: process.parse().unwrap(),
+            to: self.parties[to].member,
+            slug: slug.parse().unwrap(),
+            time_s: 1_767_300_000,
+        };
+        self.say(who, &transfer)
+    }
+
     /// A release of a member.
     pub fn publish(&mut self, who: usize, slug: &str, version: &str) -> (Sha256, u64) {
         self.publish_to(who, slug, version, Audience::Federation)
@@ -294,8 +383,23 @@ impl Fed {
 
     /// One for an audience.
     pub fn publish_to(&mut self, who: usize, slug: &str, version: &str, audience: Audience) -> (Sha256, u64) {
+        self.publish_as(who, slug, version, |metadata| metadata.audience = audience)
+    }
+
+    /// One that takes a process over.
+    pub fn succeed(&mut self, who: usize, slug: &str, version: &str, before: &str) -> (Sha256, u64) {
+        self.publish_as(who, slug, version, |metadata| metadata.succeeds = Some(before.parse().unwrap()))
+    }
+
+    fn publish_as(
+        &mut self,
+        who: usize,
+        slug: &str,
+        version: &str,
+        change: impl FnOnce(&mut Metadata),
+    ) -> (Sha256, u64) {
         let mut metadata = metadata(slug, version);
-        metadata.audience = audience;
+        change(&mut metadata);
         let entry = FileEntry {
             path: "process.toml".parse().unwrap(),
             size: 3,
@@ -324,7 +428,7 @@ impl Fed {
         let (log, size, root) = (party.log(), party.leaves.len() as u64, root(&party.leaves));
         let checkpoint = Checkpoint::new(Origin::new(self.federation, log), size, root).unwrap();
         for &n in by {
-            let node = key(self.parties[n].seed, 3);
+            let node = key(self.parties[n].seed, self.parties[n].node);
             let cosignature = sign_cosignature(&node, 1_767_300_000, &checkpoint).unwrap();
             self.commit(vec![Record::Cosigned { log, size, root, cosignature }]);
         }
