@@ -18,6 +18,7 @@ use crate::view::charters::{self, Charters};
 use crate::view::judge::{self, PREAMBLE};
 use crate::view::rows::{RowsError, Table};
 use crate::view::state::{self, CosignedRow, EntryRow, LogHashes, LogRow, ReleaseRow, Verdict, key};
+use crate::view::statements;
 
 /// Entry rows read at once.
 const PAGE: usize = 1_024;
@@ -272,17 +273,14 @@ impl Source<'_> {
     /// The withdrawal of the release, then deprecations of it or of its process, newest first.
     fn statements(&self, release: &ReleaseRow) -> Result<Vec<Vec<u8>>, MakeError> {
         let mut out: Vec<_> = self.withdrawal(release)?.into_iter().collect();
-        let mut prefix = key::statement(&release.member, &release.slug, &Sha256([0; 32]));
-        prefix.truncate(prefix.len() - 32);
         let mut deprecations = Vec::new();
-        for (_, bytes) in self.view.scan(Table::Statements, &prefix, &prefix, SCANNED_MAX)? {
-            let Ok(envelope) = Envelope::parse(&bytes) else { continue };
-            if let Ok(said) = Deprecation::open(&envelope)
-                && said.release.is_none_or(|id| id == release.id)
-            {
-                deprecations.push((said.time_s, bytes));
+        statements::about(self.view, &release.member, &release.slug, SCANNED_MAX, |bytes| {
+            let said = Envelope::parse(bytes).ok().and_then(|envelope| Deprecation::open(&envelope).ok());
+            if let Some(said) = said.filter(|said| said.release.is_none_or(|id| id == release.id)) {
+                deprecations.push((said.time_s, bytes.to_vec()));
             }
-        }
+            true
+        })?;
         deprecations.sort_by(|a, b| b.cmp(a));
         out.extend(deprecations.into_iter().map(|(_, bytes)| bytes));
         out.truncate(STATEMENTS_MAX);

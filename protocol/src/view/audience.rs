@@ -3,8 +3,9 @@
 //! Owns the reading only. A correction may widen the audience, never narrow it, so that the order of corrections is of no
 //! account: whoever any of them admits is admitted.
 
-use super::rows::{Rows, RowsError, Table};
-use super::state::{Audience, ReleaseRow, key};
+use super::rows::{Rows, RowsError};
+use super::state::{Audience, ReleaseRow};
+use super::statements;
 use crate::documents::{Correction, Document, Kind};
 use crate::envelope::Envelope;
 use crate::release::Changes;
@@ -21,24 +22,23 @@ pub fn admits(rows: &dyn Rows, release: &ReleaseRow, handle: &str) -> Result<boo
     if of_release(&release.audience, handle) {
         return Ok(true);
     }
-    let prefix = key::statements(&release.member, &release.slug);
-    for (_, bytes) in rows.scan(Table::Statements, &prefix, &[], STATEMENTS_MAX)? {
-        let Ok(envelope) = Envelope::parse(&bytes) else { continue };
-        if Kind::of(&envelope) != Kind::Correction {
-            continue;
-        }
-        let correction = Correction::open(&envelope).ok().filter(|c| c.release == release.id);
-        let audience = correction.and_then(|c| Changes::from_fields(&c.fields).ok()).and_then(|c| c.audience);
-        let admitted = match audience {
+    let mut admitted = false;
+    statements::about(rows, &release.member, &release.slug, STATEMENTS_MAX, |bytes| {
+        admitted = match widened(bytes, release) {
             Some(metadata::Audience::Federation | metadata::Audience::Public) => true,
             Some(metadata::Audience::Members(handles)) => handles.iter().any(|h| h.as_str() == handle),
             Some(metadata::Audience::Other(_)) | None => false,
         };
-        if admitted {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+        !admitted
+    })?;
+    Ok(admitted)
+}
+
+/// The audience that a statement gives to `release`.
+fn widened(statement: &[u8], release: &ReleaseRow) -> Option<metadata::Audience> {
+    let envelope = Envelope::parse(statement).ok().filter(|envelope| Kind::of(envelope) == Kind::Correction)?;
+    let correction = Correction::open(&envelope).ok().filter(|c| c.release == release.id)?;
+    Changes::from_fields(&correction.fields).ok()?.audience
 }
 
 fn of_release(audience: &Audience, handle: &str) -> bool {

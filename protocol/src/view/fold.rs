@@ -174,7 +174,7 @@ impl Fold {
                 let mut judge = Judge { rows, charters: &self.charters, ahead: Some(&self.ahead), log, row };
                 let Some(verdicts) = judge.preamble([&start[0], &start[1], &start[2]])? else { break };
                 for ((index, verdict), leaf) in (0..).zip(verdicts).zip(&start) {
-                    settle(rows, log, row, index, leaf, verdict)?;
+                    settle(rows, log, row, index, leaf, verdict, index < fresh_from)?;
                 }
                 continue;
             }
@@ -182,7 +182,7 @@ impl Fold {
             let bytes = leaf(rows, index)?;
             let mut judge = Judge { rows, charters: &self.charters, ahead: Some(&self.ahead), log, row };
             let Some(verdict) = judge.entry(index, &bytes)? else { break };
-            settle(rows, log, row, index, &bytes, verdict)?;
+            settle(rows, log, row, index, &bytes, verdict, index < fresh_from)?;
         }
         for (index, leaf) in (fresh_from..).zip(fresh).filter(|(index, _)| *index >= row.judged) {
             rows.put(Table::Documents, judge::waiting_key(&log, index), leaf);
@@ -301,6 +301,7 @@ fn settle(
     index: u64,
     leaf: &[u8],
     verdict: Verdict,
+    waited: bool,
 ) -> Result<(), RowsError> {
     if matches!(verdict, Verdict::Void(_)) {
         rows.store(Table::Logs, key::void(&log, index), &void_row(leaf))?;
@@ -309,9 +310,8 @@ fn settle(
     let entry: Option<EntryRow> = state::get(rows, Table::Entries, &key)?;
     let entry = entry.ok_or_else(|| RowsError(format!("entry {index} of {log} is missing")))?;
     rows.store(Table::Entries, key, &EntryRow { verdict, ..entry })?;
-    let waiting = judge::waiting_key(&log, index);
-    if rows.get(Table::Documents, &waiting)?.is_some() {
-        rows.remove(Table::Documents, waiting);
+    if waited {
+        rows.remove(Table::Documents, judge::waiting_key(&log, index));
     }
     row.judged = index + 1;
     Ok(())

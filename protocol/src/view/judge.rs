@@ -10,6 +10,7 @@ use super::overlay::Overlay;
 use super::rows::{Rows, RowsError, Table};
 use super::stake;
 use super::state::{self, LogRow, Place, Verdict, key};
+use super::statements;
 use crate::charter::certificate::Certified;
 use crate::charter::rules::Charter;
 use crate::documents::{
@@ -338,8 +339,7 @@ impl Judge<'_, '_> {
         if let Err(why) = self.published_by_owner(envelope, federation, member, &process)? {
             return void(why);
         }
-        let key = key::statement(&member, &process, &envelope.id());
-        self.claim(Table::Statements, &key, index, &[envelope.bytes().to_vec()])?;
+        statements::note(self.rows, &member, &process, &envelope.id(), self.place(index), envelope.bytes());
         Ok(Ok(Verdict::Valid))
     }
 
@@ -352,8 +352,8 @@ impl Judge<'_, '_> {
         if let Err(why) = authority {
             return void(why);
         }
-        let key = key::statement(&document.member, &document.process, &envelope.id());
-        self.claim(Table::Statements, &key, index, &[envelope.bytes().to_vec()])?;
+        let Transfer { member, process, .. } = &document;
+        statements::note(self.rows, member, process, &envelope.id(), self.place(index), envelope.bytes());
         stake::transfer(self.rows, self.place(index), &document, self.row)?;
         Ok(Ok(Verdict::Valid))
     }
@@ -370,8 +370,7 @@ impl Judge<'_, '_> {
         if let Err(why) = self.approved_by_owner(envelope, federation, member)? {
             return void(why);
         }
-        let key = key::statement(&owner, &process, &envelope.id());
-        self.claim(Table::Statements, &key, index, &[envelope.bytes().to_vec()])?;
+        statements::note(self.rows, &owner, &process, &envelope.id(), self.place(index), envelope.bytes());
         Ok(Ok(Verdict::Valid))
     }
 

@@ -16,6 +16,7 @@ mod overlay;
 pub mod rows;
 mod stake;
 pub mod state;
+pub mod statements;
 
 pub use fold::{Fold, FoldError};
 pub use overlay::Overlay;

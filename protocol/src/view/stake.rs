@@ -1,4 +1,4 @@
-//! Which of several entries stands, where only one can: a version of a process, a statement.
+//! Which of several entries stands, where only one can: a version of a process, a withdrawal.
 //!
 //! Owns the rule that the lowest (writer seq, log index) of a member stands, among entries below the ends of their logs. Every
 //! entry that could stand is remembered, so that neither the order in which logs arrive nor a later closing of one of them
@@ -71,11 +71,19 @@ pub fn claim(
     values: &[Vec<u8>],
     row: &LogRow,
 ) -> Result<Settled, RowsError> {
-    rows.store(table, key::candidate(main, place), &values)?;
     rows.put(table, key::claim_at(&place.log, place.index), main.to_vec());
     let counts = judging(place, row);
     let scope = Scope { counts: &counts, judging: Some((place, row.number)) };
-    let settled = elect(rows, table, main, &scope)?;
+    let alone = Settled { first: Some(place), moved: moved_from(rows, table, main)? };
+    let settled =
+        if alone.winner().is_some() && row.counts(place.index) && first(rows, table, main, scope.counts)?.is_none() {
+            // As mostly: nobody else claims it.
+            stand(rows, table, main, place, values)?;
+            alone
+        } else {
+            rows.store(table, key::candidate(main, place), &values)?;
+            elect(rows, table, main, &scope)?
+        };
     if table == Table::Releases && settled.first == Some(place) {
         // The one that was first until now has named what it succeeds in vain.
         let second = candidates(rows, table, main, scope.counts, 2)?.pop();
@@ -165,11 +173,7 @@ fn candidates(
 /// [`RowsError`] if the view fails.
 fn elect(rows: &mut Overlay<'_>, table: Table, main: &[u8], scope: &Scope<'_>) -> Result<Settled, RowsError> {
     let first = first(rows, table, main, scope.counts)?;
-    let moved = match (table, key::release_parts(main)) {
-        (Table::Releases, Some((member, slug, _))) => moved::of(rows, &member, &slug)?,
-        _ => None,
-    };
-    let settled = Settled { first, moved };
+    let settled = Settled { first, moved: moved_from(rows, table, main)? };
     let winner = settled.winner();
     if let Some(place) = winner
         && scope.judging.is_some()
@@ -214,6 +218,14 @@ fn elect(rows: &mut Overlay<'_>, table: Table, main: &[u8], scope: &Scope<'_>) -
         }
     }
     Ok(settled)
+}
+
+/// Where the process of a release went.
+fn moved_from(rows: &dyn Rows, table: Table, main: &[u8]) -> Result<Option<Moved>, RowsError> {
+    match (table, key::release_parts(main)) {
+        (Table::Releases, Some((member, slug, _))) => moved::of(rows, &member, &slug),
+        _ => Ok(None),
+    }
 }
 
 /// Settles where a process is, and, if that has changed, which of its releases stand.
@@ -276,13 +288,17 @@ fn demote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> Re
 }
 
 fn promote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> Result<(), RowsError> {
-    let slot = key::candidate(main, place);
-    let bytes = rows.get(table, &slot)?.unwrap_or_default();
+    let bytes = rows.get(table, &key::candidate(main, place))?.unwrap_or_default();
     let values: Vec<Vec<u8>> =
         codec::decode(&bytes, BATCH_MAX_BYTES).map_err(|e| RowsError(format!("candidate: {e}")))?;
-    let id = if table == Table::Releases { release_id(&values)? } else { None };
+    stand(rows, table, main, place, &values)
+}
+
+/// The entry at `place` stands in the row `main`.
+fn stand(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place, values: &[Vec<u8>]) -> Result<(), RowsError> {
+    let id = if table == Table::Releases { release_id(values)? } else { None };
     for (held, value) in held_in(table).iter().zip(values) {
-        rows.put(*held, main.to_vec(), value);
+        rows.put(*held, main.to_vec(), value.clone());
     }
     if let Some(id) = id {
         rows.put(table, key::release_id(&id), main.to_vec());
@@ -291,7 +307,7 @@ fn promote(rows: &mut Overlay<'_>, table: Table, main: &[u8], place: Place) -> R
         rows.put(Table::Local, key::missing(&place.log, place.index), Vec::new());
     }
     // The values stand in the rows themselves as long as the entry does.
-    rows.put(table, slot, Vec::new());
+    rows.put(table, key::candidate(main, place), Vec::new());
     Ok(())
 }
 
@@ -320,15 +336,13 @@ pub fn forget(rows: &mut Overlay<'_>, log: &PeerId, seq: u64) -> Result<(), Rows
         for (at, main) in rows.scan(table, &key::claims_of(log), &[], usize::MAX)? {
             let place = Place { seq, log: *log, index: index_of(&at) };
             settle_at(rows, table, &main, place, &scope)?;
-            match table {
-                Table::Releases => moved::forget_successor(rows, &main, place)?,
-                _ => {
-                    if let Some((member, slug)) = key::statement_process(&main) {
-                        moved::forget_transfer(rows, &member, &slug, place);
-                    }
-                }
+            if let Some((member, slug)) = stated(table, &main) {
+                moved::forget_transfer(rows, &member, &slug, place);
+                rows.remove(table, key::stated(&main, place));
+            } else {
+                moved::forget_successor(rows, &main, place)?;
+                rows.remove(table, key::candidate(&main, place));
             }
-            rows.remove(table, key::candidate(&main, place));
             rows.remove(table, at);
         }
     }
@@ -343,17 +357,22 @@ fn settle_at(
     place: Place,
     scope: &Scope<'_>,
 ) -> Result<(), RowsError> {
+    if let Some((member, slug)) = stated(table, main) {
+        let transfer = moved::is_transfer(rows, &member, &slug, place)?;
+        return if transfer { resettle(rows, &member, &slug, scope) } else { Ok(()) };
+    }
     elect(rows, table, main, scope)?;
     if table == Table::Releases {
         for (member, slug) in moved::predecessors(rows, main)? {
             resettle(rows, &member, &slug, scope)?;
         }
-    } else if let Some((member, slug)) = key::statement_process(main)
-        && moved::is_transfer(rows, &member, &slug, place)?
-    {
-        resettle(rows, &member, &slug, scope)?;
     }
     Ok(())
+}
+
+/// The process that a statement is about which is not elected.
+fn stated(table: Table, main: &[u8]) -> Option<(MemberId, Slug)> {
+    if table == Table::Statements { key::statement_process(main) } else { None }
 }
 
 /// The index at the end of a [`key::claim_at`].

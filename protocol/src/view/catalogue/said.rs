@@ -13,12 +13,11 @@ use crate::release::Changes;
 use crate::release::metadata::Audience;
 use crate::view::rows::{Rows, RowsError, Table};
 use crate::view::state::{self, ReleaseRow, key};
+use crate::view::statements;
 
 /// Statements of one process that are read at most, adoptions by others included. Far above any real process; the bound keeps a
 /// member that floods its log from making other members' processes slow to list.
 pub const STATEMENTS_MAX: usize = 10_000;
-/// Rows read at once.
-const PAGE: usize = 512;
 
 /// Everything said about one process, in order.
 #[derive(Debug, Default)]
@@ -53,20 +52,10 @@ impl Said {
     /// [`RowsError`] if the view fails.
     pub fn about(rows: &dyn Rows, member: &MemberId, slug: &Slug) -> Result<Self, RowsError> {
         let mut said = Self::default();
-        let prefix = prefix(member, slug);
-        let mut from = prefix.clone();
-        let mut read = 0;
-        while read < STATEMENTS_MAX {
-            let page = rows.scan(Table::Statements, &prefix, &from, PAGE)?;
-            read += page.len();
-            for (_, bytes) in &page {
-                said.take(bytes);
-            }
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE => from = [last.as_slice(), &[0]].concat(),
-                _ => break,
-            }
-        }
+        statements::about(rows, member, slug, STATEMENTS_MAX, |envelope| {
+            said.take(envelope);
+            true
+        })?;
         said.corrections.sort_by_key(|(time, id, _)| (*time, *id));
         said.deprecations.sort_by_key(|(time, id, _)| (*time, *id));
         said.adoptions.sort_by_key(|(time, id, _)| (*time, *id));
@@ -168,12 +157,6 @@ fn withdrawal(rows: &dyn Rows, row: &ReleaseRow) -> Result<Option<Withdrawal>, R
     let payload = rows.get(Table::Statements, &key::withdrawal(&row.member, &row.id))?;
     let read = payload.and_then(|bytes| json::parse_as::<Withdrawal>(&bytes).ok());
     Ok(read.filter(|withdrawal| withdrawal.process == row.slug))
-}
-
-fn prefix(member: &MemberId, slug: &Slug) -> Vec<u8> {
-    let mut prefix = key::statement(member, slug, &Sha256([0; 32]));
-    prefix.truncate(prefix.len() - 32);
-    prefix
 }
 
 /// An audience as the row keeps it.

@@ -179,7 +179,7 @@ pub fn artifact(hash: &[u8; 32], log: &PeerId, index: u64) -> Vec<u8> {
 pub fn withdrawal(member: &MemberId, release: &Sha256) -> Vec<u8> {
     [b"w", member.as_bytes().as_slice(), release.as_bytes()].concat()
 }
-/// Another statement about a process of `member`, in `Statements`.
+/// Another statement about a process of `member`, wherever it stands.
 pub fn statement(member: &MemberId, slug: &Slug, id: &Sha256) -> Vec<u8> {
     [statements(member, slug).as_slice(), id.as_bytes()].concat()
 }
@@ -237,6 +237,14 @@ pub fn candidates_of(member: &MemberId, slug: &Slug) -> Vec<u8> {
 /// The row that a [`candidate`] could stand in.
 pub fn candidate_main(key: &[u8]) -> Option<&[u8]> {
     key.get(1..key.len().checked_sub(PLACE_BYTES + 1)?)
+}
+/// A [`statement`] by its place, in `Statements`.
+pub fn stated(statement: &[u8], place: Place) -> Vec<u8> {
+    placed(statement, place)
+}
+/// The statement of a [`stated`] key.
+pub fn stated_main(key: &[u8]) -> Option<&[u8]> {
+    key.get(..key.len().checked_sub(PLACE_BYTES)?)
 }
 /// Owner and process of a [`statement`] key.
 pub fn statement_process(key: &[u8]) -> Option<(MemberId, Slug)> {

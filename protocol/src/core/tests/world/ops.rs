@@ -289,8 +289,18 @@ pub fn catalogue(disk: &Disk) -> BTreeMap<String, String> {
         let row: ReleaseRow = state::decode(&bytes).unwrap();
         out.insert(format!("release {}", hex::encode(place)), format!("{row:?}"));
     }
-    for (table, prefix) in [(Table::Statements, b"".as_slice()), (Table::Charters, b""), (Table::Search, b"")] {
+    let said = |key: &[u8]| {
+        // What lies beyond the end of a log is kept by those that had judged it before, and not read.
+        let place = key::place_of(key).unwrap();
+        state::log(disk, &place.log).unwrap().is_some_and(|row| row.counts(place.index))
+    };
+    let tables: [(Table, &[u8]); 4] =
+        [(Table::Statements, b"w"), (Table::Statements, b"s"), (Table::Charters, b""), (Table::Search, b"")];
+    for (table, prefix) in tables {
         for (key, value) in disk.scan(table, prefix, prefix, usize::MAX).unwrap() {
+            if prefix == b"s" && !said(&key) {
+                continue;
+            }
             let content = if table == Table::Charters {
                 state::decode::<state::CharterRow>(&value).unwrap().bundle.hash()
             } else {

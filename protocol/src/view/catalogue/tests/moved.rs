@@ -197,11 +197,17 @@ fn shown(fed: &Fed, rows: &MemoryRows) -> Shown {
         let counted = (0..row.size()).filter(|index| row.counts(*index));
         verdicts.extend(counted.map(|index| (who, index, verdict(rows, party.log(), index))));
     }
-    let stand = [(Table::Releases, b"p"), (Table::Releases, b"i"), (Table::Releases, b"m"), (Table::Statements, b"s")]
+    // A statement beyond the end of its log is not read; whether it is kept depends on what came first.
+    let read = |key: &[u8]| {
+        let place = key::place_of(key).unwrap();
+        state::log(rows, &place.log).unwrap().unwrap().counts(place.index)
+    };
+    let said = rows.scan(Table::Statements, b"s", &[], usize::MAX).unwrap().into_iter().filter(|(key, _)| read(key));
+    let stand = [(Table::Releases, b"p"), (Table::Releases, b"i"), (Table::Releases, b"m"), (Table::Local, b"m")]
         .into_iter()
         .flat_map(|(table, prefix)| rows.scan(table, prefix, &[], usize::MAX).unwrap())
         .chain(rows.scan(Table::Search, &[], &[], usize::MAX).unwrap())
-        .chain(rows.scan(Table::Local, b"m", &[], usize::MAX).unwrap());
+        .chain(said);
     (verdicts, stand.collect())
 }
 
