@@ -11,14 +11,14 @@ use libp2p::core::transport::{Boxed, Transport as _, upgrade::Version};
 use libp2p::gossipsub::IdentTopic;
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{PeerId, Swarm, ping, tcp, yamux};
+use libp2p::{PeerId, Swarm, ping, tcp};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::admission::{Admission, Members};
 use super::gate::Gated;
 use super::metrics::Counters;
 use super::rpc::{Codec, Protocol};
-use super::{Config, NetError, gossip, limits, pacing, rpc, streams, tls};
+use super::{Config, NetError, gossip, limits, mux, pacing, rpc, streams, tls};
 
 /// What members may use.
 #[derive(NetworkBehaviour)]
@@ -77,15 +77,11 @@ fn transport(keypair: &Keypair, members: Members) -> Result<Boxed<(PeerId, Strea
         .upgrade(Version::V1Lazy)
         .authenticate(tls)
         // The key is proven at this point: a stranger gets few streams, because each can hold unread bytes.
-        .multiplex_ext(move |peer, _| {
-            let mut config = yamux::Config::default();
-            config.set_max_num_streams(if members.contains(peer) {
-                limits::MEMBER_STREAMS
-            } else {
-                limits::STRANGER_STREAMS
-            });
-            config
-        })
+        .multiplex_ext(
+            move |peer, _| {
+                if members.contains(peer) { mux::Config::member() } else { mux::Config::stranger() }
+            },
+        )
         .timeout(limits::HANDSHAKE_TIMEOUT)
         .boxed())
 }

@@ -42,8 +42,11 @@ pub const BLOB_OUTBOUND_PER_PEER: usize = 32;
 pub const BLOB_INBOUND_PER_PEER: usize = 2 * BLOB_OUTBOUND_PER_PEER;
 /// Accepted artifact streams that nobody has taken yet.
 pub const BLOB_ACCEPT_QUEUE: usize = 64;
-/// yamux streams of a member's connection: all of the above, gossip and ping, with room.
-pub const MEMBER_STREAMS: usize = 256;
+/// yamux streams of a member's connection: all of the above, gossip and ping, with little room, because each may hold 256 KiB that
+/// nobody read.
+pub const MEMBER_STREAMS: usize = 160;
+/// What the windows of a member's connection may grow by, all streams together, in bytes: two streams over 60 ms at 1 Gbit/s.
+pub const MEMBER_WINDOW_GROWTH_BYTES: usize = 16 << 20;
 /// yamux streams of a stranger's connection; each may hold 256 KiB that nobody read.
 pub const STRANGER_STREAMS: usize = 8;
 /// Inbound streams of one connection whose protocol is being negotiated.

@@ -31,6 +31,7 @@ mod gossip;
 pub mod keylog;
 pub mod limits;
 mod metrics;
+mod mux;
 mod pacing;
 mod rate;
 mod requests;

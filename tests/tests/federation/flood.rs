@@ -12,8 +12,6 @@ use verbund_tests::puppet::raw::{self, Raw, Sent, nobodys, pour};
 use verbund_tests::puppet::{Keys, address_of, peer_of};
 use verbund_tests::{Federation, Folder, Node, noise, until};
 
-use futures::AsyncWriteExt as _;
-
 /// How much its resident memory may grow, in bytes.
 const GROWTH_MAX: u64 = 32 << 20;
 /// Until a stream that nobody reads is given up.
@@ -61,11 +59,15 @@ enum Attack {
     BlobEndless,
     /// Artifact requests whose answers nobody reads.
     BlobUnread,
+    /// Sync requests, and behind each as much as its stream takes, with no answer read.
+    SyncFilled,
+    /// Artifact requests, and behind each as much as its stream takes, with no answer read.
+    BlobFilled,
 }
 
 impl Attack {
     /// All, with what each sends of a gibibyte and a bit, in MiB; those that send little hold what they opened for a moment.
-    const ALL: [(Self, usize); 12] = [
+    const ALL: [(Self, usize); 14] = [
         (Self::NoTls, 48),
         (Self::JoinHuge, 160),
         (Self::JoinEndless, 160),
@@ -78,6 +80,8 @@ impl Attack {
         (Self::GossipHuge, 64),
         (Self::BlobEndless, 64),
         (Self::BlobUnread, 0),
+        (Self::SyncFilled, 0),
+        (Self::BlobFilled, 0),
     ];
 
     const fn by_strangers(self) -> bool {
@@ -89,8 +93,8 @@ impl Attack {
         match self {
             Self::NoTls | Self::GossipFull | Self::GossipTiny | Self::GossipHuge => 1,
             Self::JoinHuge | Self::JoinEndless | Self::JoinUnread => 4,
-            Self::SyncHuge | Self::SyncEndless | Self::SyncUnread => 20,
-            Self::BlobEndless | Self::BlobUnread => 24,
+            Self::SyncHuge | Self::SyncEndless | Self::SyncUnread | Self::SyncFilled => 20,
+            Self::BlobEndless | Self::BlobUnread | Self::BlobFilled => 24,
         }
     }
 
@@ -98,9 +102,9 @@ impl Attack {
         match self {
             Self::NoTls => "",
             Self::JoinHuge | Self::JoinEndless | Self::JoinUnread => "/verbund/1/join",
-            Self::SyncHuge | Self::SyncEndless | Self::SyncUnread => "/verbund/1/sync",
+            Self::SyncHuge | Self::SyncEndless | Self::SyncUnread | Self::SyncFilled => "/verbund/1/sync",
             Self::GossipFull | Self::GossipTiny | Self::GossipHuge => "/meshsub/1.1.0",
-            Self::BlobEndless | Self::BlobUnread => "/verbund/1/blob",
+            Self::BlobEndless | Self::BlobUnread | Self::BlobFilled => "/verbund/1/blob",
         }
     }
 
@@ -114,12 +118,12 @@ impl Attack {
             Self::JoinUnread => {
                 framed(wire::encode(target.federation, wire::join::Request::Charters { from: 1 }).unwrap())
             }
-            Self::SyncUnread => {
+            Self::SyncUnread | Self::SyncFilled => {
                 let request = Request::Entries { log: target.peer, from: 0 };
                 framed(wire::encode(target.federation, request).unwrap())
             }
             Self::GossipHuge => vec![0xff, 0xff, 0xff, 0xff, 0x0f],
-            Self::BlobEndless | Self::BlobUnread => {
+            Self::BlobEndless | Self::BlobUnread | Self::BlobFilled => {
                 let (hash, size) = target.large;
                 let request = verbund::blobs::transfer::Request { hash, size, ranges: Vec::new() };
                 let body = codec::encode(&request).unwrap();
@@ -219,19 +223,24 @@ async fn no_tls(target: &Target, bytes: usize, own: &Sent) {
 /// Opens as many streams as it can, asks, and reads nothing; keeps them while the daemon is looked at.
 async fn unread(target: &Target, attack: Attack) -> Vec<(Raw, Vec<raw::Stream>)> {
     let mut held = Vec::new();
+    // What a stream takes at the most before somebody reads it.
+    let chunk = noise(11, 256 << 10);
     for number in 0..4 {
         let stranger = nobodys(1_000 + number);
         let key = if attack.by_strangers() { &stranger } else { &target.member };
         let Ok(raw) = raw::dial(key, &target.address, &target.peer).await else { break };
-        let mut streams = Vec::new();
-        while let Ok(Ok(mut stream)) = tokio::time::timeout(Duration::from_secs(2), raw.open(attack.protocol())).await {
+        // All at once: the side that stops reading is waited for once.
+        let streams = (0..100).map(|_| async {
+            let opened = tokio::time::timeout(Duration::from_secs(2), raw.open(attack.protocol())).await;
+            let Ok(Ok(mut stream)) = opened else { return None };
             let opening = attack.opening(target);
-            if stream.write_all(&opening).await.is_err() || stream.flush().await.is_err() || streams.len() == 100 {
-                break;
+            pour(&mut stream, &opening, opening.len(), PATIENCE, &target.sent).await;
+            if matches!(attack, Attack::SyncFilled | Attack::BlobFilled) {
+                pour(&mut stream, &chunk, chunk.len(), PATIENCE, &target.sent).await;
             }
-            target.sent.fetch_add(opening.len() as u64, Ordering::Relaxed);
-            streams.push(stream);
-        }
+            Some(stream)
+        });
+        let streams = futures::future::join_all(streams).await.into_iter().flatten().collect();
         held.push((raw, streams));
     }
     tokio::time::sleep(Duration::from_secs(2)).await;

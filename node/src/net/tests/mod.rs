@@ -4,6 +4,7 @@
 mod dialing;
 mod hostile;
 mod members;
+mod mux;
 mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
