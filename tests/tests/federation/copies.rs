@@ -212,3 +212,78 @@ fn a_forked_log_is_closed_at_the_same_size_on_every_node_also_its_own_and_one_th
     let said = federation["de-sl"].command(["publish", folder.path.to_str().unwrap()]);
     assert!(said.code != 0 && said.stderr.contains("fork"), "{said}");
 }
+
+/// Cosignatures of the newest entry of the node's own log that it knows.
+fn vouched_for(node: &Node, by: u64) {
+    until(&format!("{by} vouch for the log of {}", node.handle), || {
+        let log = node.federation("mitte")["log"].clone();
+        if log["witnesses"] == by { Ok(()) } else { Err(log.to_string()) }
+    });
+}
+
+#[test]
+fn the_end_of_a_forked_log_is_told_again_when_evidence_that_comes_later_raises_it() {
+    let mut federation = Federation::found(4);
+    federation.publish("de-sl", &Folder::new(federation.world.path(), "gemeinsam").path);
+    federation.hold(&["de-he", "de-rp", "de-sl", "de-th"], 1);
+    vouched_for(&federation["de-sl"], 3);
+    let common = federation["de-sl"].federation("mitte")["log"]["size"].as_u64().unwrap();
+    federation["de-sl"].stop();
+    let twin_dir = federation.world.join("zwilling");
+    disk::copy_dir(&federation["de-sl"].dir.clone(), &twin_dir);
+    federation["de-sl"].start();
+    federation.connected();
+
+    // One vouches for the side that will count, and goes; then a second one, which the first does not learn of.
+    federation["de-he"].stop();
+    federation["de-th"].stop();
+    federation.publish("de-sl", &Folder::new(federation.world.path(), "eine-seite").path);
+    vouched_for(&federation["de-sl"], 1);
+    federation["de-rp"].stop();
+    federation["de-he"].start();
+    federation["de-he"].cli("recover --sign-anyway").ok();
+    vouched_for(&federation["de-sl"], 2);
+    let witnessed = common + 1;
+    until("the second one knows that it is witnessed", || {
+        let said = federation["de-he"].command(["process", "show", "de-sl/eine-seite", "--json"]);
+        let shown: Value = serde_json::from_str(&said.stdout).map_err(|_| said.to_string())?;
+        if shown["witnesses"] == 2 { Ok(()) } else { Err(shown.to_string()) }
+    });
+    federation["de-he"].stop();
+    federation["de-sl"].stop();
+    // The third one sees the other side only.
+    let mut twin = Node::at(twin_dir, "de-sl");
+    twin.start();
+    twin.cli("recover --sign-anyway").ok();
+    federation["de-th"].start();
+    twin.publish(&Folder::new(federation.world.path(), "andere-seite").path);
+    until("the third one has the other side", || {
+        let row = row(&federation["de-th"], "de-sl");
+        if row["log_size"] == witnessed { Ok(()) } else { Err(row.to_string()) }
+    });
+    twin.stop();
+
+    let told = |node: &Node, sizes: &[u64]| {
+        until(&format!("{} was told {sizes:?}", node.handle), || {
+            let told = ends_told(node, "de-sl");
+            if told == sizes { Ok(()) } else { Err(format!("{told:?} {}", row(node, "de-sl"))) }
+        });
+    };
+    // The two sides meet: what both know to be witnessed is what they have in common.
+    federation["de-rp"].start();
+    told(&federation["de-rp"], &[common]);
+    told(&federation["de-th"], &[common]);
+    // With the one that knows more, the end is raised everywhere, and said again.
+    federation["de-he"].start();
+    told(&federation["de-rp"], &[common, witnessed]);
+    told(&federation["de-th"], &[common, witnessed]);
+    told(&federation["de-he"], &[witnessed]);
+    for handle in ["de-he", "de-rp", "de-th"] {
+        until(&format!("{handle} shows what was witnessed, and only that"), || {
+            let list = federation[handle].get("/v1/processes");
+            let names: Vec<_> =
+                list["processes"].as_array().unwrap().iter().map(|p| p["process"].as_str().unwrap()).collect();
+            if names == ["de-sl/eine-seite", "de-sl/gemeinsam"] { Ok(()) } else { Err(format!("{names:?}")) }
+        });
+    }
+}
