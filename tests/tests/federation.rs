@@ -11,6 +11,8 @@
 mod convergence;
 #[path = "federation/copies.rs"]
 mod copies;
+#[path = "federation/cycles.rs"]
+mod cycles;
 #[path = "federation/damage.rs"]
 mod damage;
 #[path = "federation/disk.rs"]
