@@ -11,6 +11,8 @@
 mod convergence;
 #[path = "federation/copies.rs"]
 mod copies;
+#[path = "federation/crowd.rs"]
+mod crowd;
 #[path = "federation/cycles.rs"]
 mod cycles;
 #[path = "federation/damage.rs"]

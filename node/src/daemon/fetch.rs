@@ -3,7 +3,7 @@
 //! Owns the translation between the artifact store and the core's words. Whose fault a failure is, the transfer says.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
@@ -36,17 +36,21 @@ const SHARE_MAX: Duration = Duration::from_secs(60);
 /// Opening a stream over a connection that is there. The transport gives up earlier; this is for one that does not.
 const OPEN_MAX: Duration = Duration::from_secs(30);
 
+/// An own fault is told at most this often: every artifact that is missing meets the same one.
+const FAULT_TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// Fetches artifacts into the node's store.
 pub struct Fetcher {
     blobs: BlobStore,
     me: PeerId,
     traffic: Arc<Traffic>,
+    fault_told: Mutex<Option<Instant>>,
 }
 
 impl Fetcher {
     /// A fetcher into `blobs` for the node `me`.
     pub const fn new(blobs: BlobStore, me: PeerId, traffic: Arc<Traffic>) -> Self {
-        Self { blobs, me, traffic }
+        Self { blobs, me, traffic, fault_told: Mutex::new(None) }
     }
 
     /// Carries out one order and reports to the loop.
@@ -55,8 +59,12 @@ impl Fetcher {
         let span = info_span!("fetch", peer = %order.from, artifact = %order.hash);
         let work = async move {
             let result = self.one(&order, &net).await;
-            if let Err(error) = &result {
-                debug!(error = error.text(), "not fetched");
+            match &result {
+                Err(CoreError::Local(error)) if self.is_news() => {
+                    warn!(error, "an artifact cannot be received, which is this node's own fault; it is tried again");
+                }
+                Err(error) => debug!(error = error.text(), "not fetched"),
+                Ok(()) => {}
             }
             result
         };
@@ -65,6 +73,16 @@ impl Fetcher {
             let result = end.unwrap_or_else(|lost| Err(CoreError::Local(lost.to_string())));
             Input::Fetched { tag, result }
         });
+    }
+
+    /// Whether an own fault was not told for a while.
+    fn is_news(&self) -> bool {
+        let mut told = self.fault_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = told.is_none_or(|last| last.elapsed() >= FAULT_TOLD_EVERY);
+        if news {
+            *told = Some(Instant::now());
+        }
+        news
     }
 
     async fn one(&self, order: &FetchOrder, net: &NetHandle) -> Result<(), CoreError> {

@@ -93,7 +93,7 @@ impl Reply {
 }
 
 /// Where `init` put the certificate, as it prints it; found again by its name here.
-fn certificate(node: &Node) -> PathBuf {
+pub(super) fn certificate(node: &Node) -> PathBuf {
     let mut open = vec![node.dir.clone()];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
