@@ -19,7 +19,9 @@ pub mod disk;
 mod federation;
 mod folder;
 mod http;
+pub mod netns;
 mod node;
+pub mod proxy;
 pub mod puppet;
 mod wait;
 

@@ -98,6 +98,8 @@ pub struct Node {
     pub dir: PathBuf,
     /// What the daemon is started with beside its file; changes take effect at the next start.
     pub env: BTreeMap<String, String>,
+    /// The network namespace that the daemon runs in, if not the test's own.
+    pub inside: Option<String>,
     log: PathBuf,
     child: Option<Child>,
 }
@@ -107,7 +109,7 @@ impl Node {
     pub fn at(dir: PathBuf, handle: &str) -> Self {
         let env = QUICK.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let log = dir.with_extension("log");
-        Self { handle: handle.to_owned(), name: handle.to_owned(), dir, env, log, child: None }
+        Self { handle: handle.to_owned(), name: handle.to_owned(), dir, env, inside: None, log, child: None }
     }
 
     /// Sets a key of the configuration for the next start: `set("gossip.enabled", "false")`.
@@ -143,7 +145,7 @@ impl Node {
         assert!(self.child.is_none(), "{} runs already", self.handle);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("a log file");
         let child = self
-            .prepare()
+            .prepare(self.inside.as_deref())
             .arg("run")
             .envs(&self.env)
             .stdin(Stdio::null())
@@ -154,9 +156,17 @@ impl Node {
         self.child = Some(child);
     }
 
-    /// The command line for this node, without the surroundings' settings.
-    fn prepare(&self) -> Command {
-        let mut command = Command::new(program());
+    /// The command line for this node, without the surroundings' settings; in a network namespace if one is given.
+    fn prepare(&self, inside: Option<&str>) -> Command {
+        let mut command = match inside {
+            // It becomes the program that it starts, with the same process id.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program());
+                command
+            }
+            None => Command::new(program()),
+        };
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("VERBUND_") {
                 command.env_remove(key);
@@ -250,7 +260,7 @@ impl Node {
     /// Carries out a command for this node.
     pub fn command<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, arguments: I) -> Outcome {
         let arguments: Vec<_> = arguments.into_iter().map(|a| a.as_ref().to_os_string()).collect();
-        let output = self.prepare().args(&arguments).stdin(Stdio::null()).output().expect("the command starts");
+        let output = self.prepare(None).args(&arguments).stdin(Stdio::null()).output().expect("the command starts");
         let typed: Vec<_> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
         Outcome {
             command: format!("{}: verbund {}", self.handle, typed.join(" ")),

@@ -31,6 +31,8 @@ mod joining;
 mod killed;
 #[path = "federation/missing.rs"]
 mod missing;
+#[path = "federation/partitions.rs"]
+mod partitions;
 #[path = "federation/publishing.rs"]
 mod publishing;
 #[path = "federation/pulling.rs"]
