@@ -141,6 +141,20 @@ pub fn gossip_rpc<'a>(topic: &str, messages: impl IntoIterator<Item = &'a [u8]>)
     out
 }
 
+/// A control message of the library's gossip that prunes `topic`, with a time to stay away in seconds.
+pub fn gossip_prune(topic: &str, backoff_s: u64) -> Vec<u8> {
+    let (mut prune, mut control, mut rpc) = (Vec::new(), Vec::new(), Vec::new());
+    field(&mut prune, 1, topic.as_bytes());
+    prune.push(3 << 3);
+    varint(&mut prune, backoff_s);
+    field(&mut control, 4, &prune);
+    field(&mut rpc, 3, &control);
+    let mut out = Vec::with_capacity(rpc.len() + 5);
+    varint(&mut out, rpc.len() as u64);
+    out.extend(rpc);
+    out
+}
+
 fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     out.push(number << 3 | 2);
     varint(out, bytes.len() as u64);

@@ -6,8 +6,8 @@ use serde_json::Value;
 use verbund_protocol::ids::{Blake3, FederationId, MemberId, Sha256};
 use verbund_protocol::wire::sync::{Refusal, Request, Response};
 use verbund_protocol::wire::{self, Gossip};
-use verbund_tests::puppet::raw::nobodys;
-use verbund_tests::puppet::{Forged, Serving, peer_of, renumbered};
+use verbund_tests::puppet::raw::{self, nobodys};
+use verbund_tests::puppet::{Forged, Keys, Serving, address_of, peer_of, renumbered};
 use verbund_tests::{Federation, Folder, Node, Puppet, noise, until};
 
 /// How `node` sees the member `handle`.
@@ -287,4 +287,31 @@ fn a_lying_holder_is_counted_and_the_next_one_is_asked() {
     let left = std::fs::read_dir(&partial).map_or(0, Iterator::count);
     assert_eq!(left, 0, "nothing half is left in {}", partial.display());
     nobody_else_is_blamed(&federation, &["de-he", "de-rp"], &["bad_artifact", "artifact_unfinished"]);
+}
+
+/// Control messages of gossip whose times no clock can hold: a library that adds them to its own ends the process.
+#[test]
+fn control_messages_with_absurd_times_end_nothing() {
+    let mut federation = Federation::found(3);
+    federation["de-sl"].stop();
+    let node = &federation["de-he"];
+    let (address, peer) = (address_of(node, "mitte"), peer_of(node));
+    let id: FederationId = node.federation("mitte")["id"].as_str().unwrap().parse().unwrap();
+    let key = Keys::of(&federation["de-sl"]).node;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let raw = raw::dial(&key, &address, &peer).await.unwrap();
+        let mut stream = raw.open("/meshsub/1.1.0").await.unwrap();
+        for backoff in [u64::MAX, u64::MAX / 2, i64::MAX as u64, u64::MAX / 1_000, 1 << 40, 0] {
+            let sent = raw::Sent::default();
+            let message = raw::gossip_prune(&id.to_hex(), backoff);
+            assert!(raw::pour(&mut stream, &message, message.len(), verbund_tests::PATIENCE, &sent).await);
+        }
+        // Answered after what came before it on the connection.
+        let request = wire::encode(id, Request::Status).unwrap();
+        raw::request(&raw, "/verbund/1/sync", &request).await.unwrap();
+    });
+    assert!(federation["de-he"].runs(), "{}", federation["de-he"].log_tail());
+    federation.publish("de-rp", &Folder::new(federation.world.path(), "danach").path);
+    federation.hold(&["de-he", "de-rp"], 1);
 }

@@ -98,3 +98,69 @@ async fn windows_grow_with_the_distance_and_not_beyond_their_bound() {
     let stranger = unread(mux::Config::stranger(), 8 << 20).await;
     assert!(stranger <= first, "{stranger} bytes of a stranger that nobody reads");
 }
+
+/// One frame of yamux, as its specification has it.
+fn frame(kind: u8, flags: u16, stream: u32, length: u32) -> Vec<u8> {
+    [&[0, kind], flags.to_be_bytes().as_slice(), &stream.to_be_bytes(), &length.to_be_bytes()].concat()
+}
+
+/// Feeds `bytes` to a connection and reads it to its end; the streams that it opened.
+async fn fed(bytes: Vec<u8>) -> usize {
+    let (here, mut there) = duplex(1 << 20);
+    let mut muxer = mux::Config::member().upgrade_inbound(here.compat(), "").await.unwrap();
+    tokio::spawn(async move {
+        let _ = there.write_all(&bytes).await;
+        let mut sink = vec![0; 64 << 10];
+        let _ = there.shutdown().await;
+        while let Ok(1..) = there.read(&mut sink).await {}
+    });
+    let mut streams = Vec::new();
+    while let Ok(stream) = within(poll_fn(|cx| Pin::new(&mut muxer).poll_inbound(cx))).await {
+        streams.push(stream);
+    }
+    streams.len()
+}
+
+#[tokio::test]
+async fn frames_that_break_every_rule_end_the_connection_and_nothing_else() {
+    let [(data, window), (ping, away)] = [(0, 1), (2, 3)];
+    let [syn, ack, fin, rst] = [1, 2, 4, 8];
+    let opened = frame(window, syn, 1, 0);
+    let over = |more: &[Vec<u8>]| [std::slice::from_ref(&opened), more].concat().concat();
+    // Windows that overflow, with the stream that they open and after it.
+    fed(frame(window, syn, 1, u32::MAX)).await;
+    fed(over(&[frame(window, 0, 1, u32::MAX), frame(window, 0, 1, u32::MAX)])).await;
+    // More than the window; a body that never comes; a stream opened twice, by the wrong side, or for the connection itself.
+    fed(over(&[frame(data, 0, 1, 300 << 10), vec![7; 300 << 10]])).await;
+    fed([frame(data, syn, 1, 300 << 10), vec![7; 300 << 10]].concat()).await;
+    fed(over(&[frame(data, 0, 1, u32::MAX)])).await;
+    fed(over(&[frame(window, syn, 1, 0)])).await;
+    fed(frame(window, syn, 2, 0)).await;
+    fed(frame(data, syn, 0, 0)).await;
+    // Ends of what never began, everything at once, kinds and versions that do not exist.
+    fed(over(&[frame(data, fin | rst | ack | syn, 1, 0), frame(data, fin, 1, 0), frame(window, 0, 1, 9)])).await;
+    fed([frame(ping, syn, 0, 1), frame(ping, ack, 0, 2), frame(ping, 0, 9, 3), frame(away, 0, 0, 7)].concat()).await;
+    fed(vec![255; 64]).await;
+    let streams: Vec<_> = (0..limits::MEMBER_STREAMS as u32 + 40).map(|n| frame(window, syn, 2 * n + 1, 0)).collect();
+    assert_eq!(fed(streams.concat()).await, limits::MEMBER_STREAMS, "no more than were agreed on");
+    // Anything: a different sequence for each seed.
+    for seed in 0..400_u64 {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut next = |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let mut bytes = Vec::new();
+        for _ in 0..1 + next(30) {
+            let length = [0, 1, 40, 16 << 10, 256 << 10, 1 << 31, u64::from(u32::MAX)][next(7) as usize];
+            let kind = next(5) as u8;
+            bytes.extend(frame(kind, next(16) as u16, next(8) as u32, length as u32));
+            if kind == data && length <= 256 << 10 {
+                bytes.extend(vec![7; length as usize]);
+            }
+        }
+        fed(bytes).await;
+    }
+}
