@@ -1,0 +1,49 @@
+//! Programs to begin with.
+
+use verbund_protocol::envelope::Envelope;
+
+use super::TYPES;
+use super::world::{Heard, world};
+
+/// One program for each thing that was heard, and one for each instruction.
+pub fn seeds(_: &str) -> Vec<Vec<u8>> {
+    let world = world();
+    let number = |n: usize| u16::try_from(n).unwrap().to_le_bytes();
+    let part = |bytes: &[u8]| [&number(bytes.len())[..], bytes].concat();
+    let replay = |n: usize| [&[3][..], &number(n), &[3, 0, 0, 0]].concat();
+    // All that was said, in order, to a node that begins.
+    let steps = (0..world.heard.len()).step_by(24);
+    let mut out: Vec<Vec<u8>> = steps
+        .map(|from| {
+            let replays: Vec<_> = (from..(from + 24).min(world.heard.len())).map(replay).collect();
+            [vec![0, 1, 1, 1, 2], replays.concat(), vec![0, 100, 1]].concat()
+        })
+        .collect();
+    let head = 1 + world.federation.0.len();
+    for heard in world.heard.iter().step_by(5) {
+        // As bytes, so that they can be mutated inside.
+        let (kind, bytes) = match heard {
+            Heard::Gossip(_, bytes) => (vec![5, 1, 1], bytes),
+            Heard::Request(_, bytes) => (vec![6, 1, 1], bytes),
+            Heard::Answer(bytes) => (vec![7, 0, 0, 1], bytes),
+        };
+        if bytes.len() < 12 << 10 {
+            out.push([vec![1], kind, part(&bytes[head.min(bytes.len())..])].concat());
+        }
+    }
+    for (n, leaf) in world.leaves.iter().enumerate() {
+        let envelope = Envelope::parse(leaf).unwrap();
+        let signer = u8::try_from(n % 4).unwrap();
+        let payload_type = TYPES.iter().position(|t| *t == envelope.payload_type()).unwrap();
+        let made =
+            [&[1, 10, 0, 0, 1][..], &number(payload_type), &part(envelope.payload()), &[signer, 0, 9, 0]].concat();
+        out.push(made);
+        out.push([&[1, 10, 0, 0, 2][..], &number(n), &[10, 0, 0xf0, 2], &number(n), &[0, 9, 0]].concat());
+        out.push(
+            [&[1, 10, 0, 0, 3][..], &number(n), &[60, 0, 3], &part(b"\"x\":1,"), &[signer, 13, 0, 2], &number(n)]
+                .concat(),
+        );
+    }
+    out.push(vec![1, 12, 0, 2, 2, 0, 0, 0, 12, 1, 1, 1, 9, 9, 0, 18, 0, 50, 0, 17, 1, 14, 0, 0, 3, 9]);
+    out
+}
