@@ -6,31 +6,27 @@
 //! promises and its charter never fall, not across restarts either; the same program gives the same effects.
 
 mod exchange;
+mod members;
 mod node;
 mod seeds;
+mod tape;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use verbund_protocol::core::{Command, Effect, EventKind, FetchError, Input, Problem, Reply};
-use verbund_protocol::documents::{
-    Adoption, Advisory, Approval, Correction, Deprecation, Document as _, Leave, NodeInfo, Ordering, RELEASE_TYPE,
-    Request, Transfer, Withdrawal, Writer,
-};
-use verbund_protocol::envelope::Envelope;
-use verbund_protocol::identity::IDENTITY_TYPE;
 use verbund_protocol::ids::{Blake3, PeerId, PublicKey, Sha256};
 use verbund_protocol::limits::{ENTRIES_MAX, FRAME_MAX_BYTES, GOSSIP_MAX_BYTES};
-use verbund_protocol::log::{Checkpoint, Frontier, Origin, sign_checkpoint, sign_cosignature, tree};
+use verbund_protocol::log::Frontier;
 use verbund_protocol::view::rows::Table;
 use verbund_protocol::view::state::{self, CosignedRow};
-use verbund_protocol::wire::{self, Gossip, sync};
 
 use crate::check::words;
 use node::Node;
 pub use seeds::seeds;
-use world::{Heard, Org, World, at, world};
+use tape::Tape;
+use world::{Heard, World, at, world};
 
 /// Instructions of one program.
 const INSTRUCTIONS_MAX: usize = 48;
@@ -39,58 +35,11 @@ const EFFECTS_MAX: usize = 400;
 /// Records of one input, likewise; a leaf counts as part of its record.
 const RECORDS_MAX: usize = 400;
 
-/// Payload types that a leaf may claim.
-const TYPES: [&str; 15] = [
-    RELEASE_TYPE,
-    IDENTITY_TYPE,
-    Writer::TYPE,
-    Request::TYPE,
-    Approval::TYPE,
-    NodeInfo::TYPE,
-    Ordering::TYPE,
-    Correction::TYPE,
-    Withdrawal::TYPE,
-    Deprecation::TYPE,
-    Adoption::TYPE,
-    Transfer::TYPE,
-    Leave::TYPE,
-    Advisory::TYPE,
-    "application/vnd.verbund.charter.v1+json",
-];
-
 pub fn core(data: &[u8]) {
     let said = Run::new(data).all();
     // Half of the programs are run twice.
     if data.len().is_multiple_of(2) {
         assert_eq!(Run::new(data).all(), said, "the same inputs gave other effects");
-    }
-}
-
-/// What the bytes of a program are read with.
-struct Tape<'a>(&'a [u8]);
-
-impl<'a> Tape<'a> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn number(&mut self) -> u16 {
-        u16::from_le_bytes([self.byte(), self.byte()])
-    }
-
-    /// As many bytes as the next two say, or as there are.
-    fn bytes(&mut self) -> &'a [u8] {
-        let len = usize::from(self.number()).min(self.0.len());
-        let (taken, rest) = self.0.split_at(len);
-        self.0 = rest;
-        taken
-    }
-
-    fn pick<'b, T>(&mut self, from: &'b [T]) -> Option<&'b T> {
-        let at = usize::from(self.number());
-        from.get(at.checked_rem(from.len())?)
     }
 }
 
@@ -105,7 +54,8 @@ struct Run<'a> {
     ids: u64,
     logs: BTreeMap<PeerId, Frontier>,
     promises: BTreeMap<Vec<u8>, u64>,
-    said: String,
+    /// A digest of each effect, to compare two runs of one program.
+    said: Vec<u64>,
 }
 
 impl<'a> Run<'a> {
@@ -118,10 +68,10 @@ impl<'a> Run<'a> {
         let node = Node::start(own, world.federation, disk, at(now_ms));
         let logs = state::logs(&node.disk).unwrap().into_iter().map(|(log, row)| (log, row.frontier)).collect();
         let (asked, fetches, promises) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { world, tape, node, now_ms, wall_off_ms: 0, asked, fetches, ids: 0, logs, promises, said: String::new() }
+        Self { world, tape, node, now_ms, wall_off_ms: 0, asked, fetches, ids: 0, logs, promises, said: Vec::new() }
     }
 
-    fn all(mut self) -> String {
+    fn all(mut self) -> Vec<u64> {
         let settled = !self.promised().is_empty();
         if settled {
             // The start rule is over before anything else happens, as it is for a node that runs.
@@ -151,7 +101,7 @@ impl<'a> Run<'a> {
     fn instruction(&mut self) -> Option<Input> {
         self.ids += 1;
         let id = self.ids;
-        Some(match self.tape.byte() % 19 {
+        Some(match self.tape.byte() % 20 {
             0 => {
                 self.now_ms += u64::from(self.tape.number()) * 10;
                 Input::Tick
@@ -176,6 +126,7 @@ impl<'a> Run<'a> {
                 self.wall_off_ms += jump[usize::from(self.tape.byte() % 4)];
                 Input::Tick
             }
+            19 => self.vote(id)?,
             _ => {
                 let now = self.now();
                 self.node.restart(now);
@@ -223,85 +174,6 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Of the other two members.
-    fn other(&mut self) -> &'static Org {
-        &self.world.orgs[1 + usize::from(self.tape.byte() % 2)]
-    }
-
-    /// A leaf that a member may log: any bytes, any payload signed by any of its keys, or a real one with a changed payload.
-    fn leaf(&mut self, org: &Org) -> Vec<u8> {
-        let kind = self.tape.byte();
-        let (payload_type, mut payload) = match kind % 4 {
-            0 => return self.tape.bytes().to_vec(),
-            1 => {
-                let payload_type = *self.tape.pick(&TYPES).unwrap();
-                (payload_type.to_owned(), self.tape.bytes().to_vec())
-            }
-            2 => return self.tape.pick(&self.world.leaves).unwrap().clone(),
-            _ => {
-                let real = Envelope::parse(self.tape.pick(&self.world.leaves).unwrap()).unwrap();
-                (real.payload_type().to_owned(), real.payload().to_vec())
-            }
-        };
-        if kind % 4 == 3 {
-            let (place, over, new) =
-                (usize::from(self.tape.number()), usize::from(self.tape.byte() % 32), self.tape.bytes());
-            let place = place % payload.len().max(1);
-            let end = (place + over).min(payload.len());
-            payload.splice(place..end, new.iter().copied());
-        }
-        let keys = [&org.publisher, &org.approver, &org.root, &org.node];
-        let key = keys[usize::from(self.tape.byte() % 4)];
-        Envelope::sign(&payload_type, payload, [key]).map(Envelope::into_bytes).unwrap_or_default()
-    }
-
-    /// A member's log grows by any leaves, rightly signed; sometimes it forks.
-    fn grown(&mut self, id: u64) -> Option<Input> {
-        let org = self.other();
-        let log = org.node.peer();
-        let count = self.tape.byte();
-        let leaves: Vec<_> = (0..1 + count % 3).map(|_| self.leaf(org)).collect();
-        let before = self.logs.get(&log).cloned().unwrap_or_default();
-        let mut frontier = before.clone();
-        for leaf in &leaves {
-            frontier.append(tree::leaf_hash(leaf)).ok()?;
-        }
-        let forks = count >= 0xf0;
-        let root = if forks { Sha256::of(&[count]) } else { frontier.root() };
-        let origin = Origin::new(self.world.federation, log);
-        let checkpoint = Checkpoint::new(origin, frontier.size(), root).ok()?;
-        let note = sign_checkpoint(&org.node, self.world.federation, &checkpoint).ok()?.to_text().into_bytes();
-        if !forks && count < 0xe0 {
-            self.logs.insert(log, frontier);
-        }
-        let body = Gossip::Log { log, note, first: before.size(), leaves };
-        Some(Input::Gossip { id, from: log, bytes: wire::encode(self.world.federation, body).ok()? })
-    }
-
-    /// A member cosigns any size of any log under any root.
-    fn cosigned(&mut self, id: u64) -> Option<Input> {
-        let (org, log) = (self.other(), self.peer());
-        let held = self.logs.get(&log).cloned().unwrap_or_default();
-        let (size, root) = match self.tape.byte() % 3 {
-            0 => (u64::from(self.tape.number()), Sha256::of(&[self.tape.byte()])),
-            1 => (verbund_protocol::limits::LOG_SIZE_MAX, held.root()),
-            _ => (held.size(), held.root()),
-        };
-        let checkpoint = Checkpoint::new(Origin::new(self.world.federation, log), size, root).ok()?;
-        let time_s = world::EPOCH_S + u64::from(self.tape.number());
-        let cosignature = sign_cosignature(&org.node, time_s, &checkpoint).ok()?;
-        let promise = sync::Promise { log, size, root, cosignature };
-        let bytes = match self.tape.byte() % 2 {
-            0 => wire::encode(self.world.federation, Gossip::Cosigned { log, size, root, cosignature }).ok()?,
-            _ => {
-                let notes = sync::Notes { log, newest: Vec::new(), witnessed: Vec::new(), promises: vec![promise] };
-                let bytes = wire::encode(self.world.federation, sync::Response::Notes(notes)).ok()?;
-                return Some(Input::Answer { tag: self.tag(), result: Ok(bytes) });
-            }
-        };
-        Some(Input::Gossip { id, from: org.node.peer(), bytes })
-    }
-
     fn command(&mut self, id: u64) -> Input {
         let handle =
             |tape: &mut Tape<'_>| ["de-rp", "de-th", "de-he", "de-by"][usize::from(tape.byte() % 4)].parse().unwrap();
@@ -344,9 +216,9 @@ impl<'a> Run<'a> {
         assert!(effects.len() <= EFFECTS_MAX && records <= RECORDS_MAX, "{} effects, {records} records", effects.len());
         for effect in &effects {
             self.effect(effect);
-            let _ = writeln!(self.said, "{effect:?}");
+            self.said.push(digest(effect));
         }
-        let _ = writeln!(self.said, "{records} {}", self.node.refusals());
+        self.said.extend([records as u64, self.node.refusals()]);
         let promised = self.promised();
         for (what, before) in &self.promises {
             let after = promised.get(what).copied().unwrap_or(0);
@@ -399,4 +271,16 @@ impl<'a> Run<'a> {
             Effect::Judge { .. } | Effect::Reply { .. } => {}
         }
     }
+}
+
+/// What tells one effect from another. Most are bytes, which are not worth being written out.
+fn digest(effect: &Effect) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match effect {
+        Effect::Gossip(bytes) | Effect::Respond { bytes, .. } => bytes.hash(&mut hasher),
+        Effect::Ask { tag, peer, bytes } => (tag, peer, bytes).hash(&mut hasher),
+        Effect::AskJoin { bytes, .. } => bytes.hash(&mut hasher),
+        other => format!("{other:?}").hash(&mut hasher),
+    }
+    hasher.finish()
 }

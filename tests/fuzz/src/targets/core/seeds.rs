@@ -2,7 +2,7 @@
 
 use verbund_protocol::envelope::Envelope;
 
-use super::TYPES;
+use super::members::TYPES;
 use super::world::{Heard, world};
 
 /// One program for each thing that was heard, and one for each instruction.
@@ -44,6 +44,58 @@ pub fn seeds(_: &str) -> Vec<Vec<u8>> {
                 .concat(),
         );
     }
+    // Votes of both others in three kinds, round after round, between ticks.
+    let votes = (0..30_u8).map(|n| vec![19, n, n, n / 4, 100, if n % 3 == 0 { 2 } else { 0 }, 0, n, 0, 0, 50, 0]);
+    out.push([vec![1], votes.flatten().collect()].concat());
     out.push(vec![1, 12, 0, 2, 2, 0, 0, 0, 12, 1, 1, 1, 9, 9, 0, 18, 0, 50, 0, 17, 1, 14, 0, 0, 3, 9]);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use verbund_protocol::view::state;
+    use verbund_protocol::wire::{self, Gossip, sync};
+
+    use super::*;
+
+    /// What the target rests on: three members that know each other's logs, and traffic of every common kind.
+    #[test]
+    fn the_exchange_is_worth_changing() {
+        let world = world();
+        let mut kinds = BTreeSet::new();
+        for heard in &world.heard {
+            let (part, bytes) = match heard {
+                Heard::Gossip(_, bytes) => ("gossip", bytes),
+                Heard::Request(_, bytes) => ("request", bytes),
+                Heard::Answer(bytes) => ("answer", bytes),
+            };
+            let federation = world.federation;
+            let text = match part {
+                "gossip" => format!("{:?}", wire::decode::<Gossip>(federation, bytes, 1 << 20).unwrap()),
+                "request" => format!("{:?}", wire::decode::<sync::Request>(federation, bytes, 1 << 20).unwrap()),
+                _ => format!("{:?}", wire::decode::<sync::Response>(federation, bytes, 1 << 20).unwrap()),
+            };
+            let name: String = text.chars().take_while(char::is_ascii_alphanumeric).collect();
+            kinds.insert(format!("{part} {name}"));
+        }
+        let wanted = [
+            "answer Documents",
+            "answer Entries",
+            "answer Mine",
+            "answer Notes",
+            "answer Status",
+            "gossip Cosigned",
+            "gossip Document",
+            "gossip Log",
+            "request Mine",
+            "request Status",
+        ];
+        let missing: Vec<_> = wanted.into_iter().filter(|kind| !kinds.contains(*kind)).collect();
+        assert!(missing.is_empty(), "nobody said {missing:?}, but {kinds:?}");
+        let logs = state::logs(&world.settled).unwrap();
+        assert!(logs.len() == 3 && logs.iter().all(|(_, row)| row.judged >= 5), "{logs:?}");
+        assert!(state::logs(&world.young).unwrap().is_empty());
+    }
 }
