@@ -21,6 +21,7 @@ use verbund_protocol::limits::{ENTRIES_MAX, FRAME_MAX_BYTES, GOSSIP_MAX_BYTES};
 use verbund_protocol::log::Frontier;
 use verbund_protocol::view::rows::Table;
 use verbund_protocol::view::state::{self, CosignedRow};
+use verbund_protocol::wire::{self, join};
 
 use crate::check::words;
 use node::Node;
@@ -62,9 +63,12 @@ impl<'a> Run<'a> {
     fn new(data: &'a [u8]) -> Self {
         let world = world();
         let mut tape = Tape(data);
-        let disk = if tape.byte() % 4 == 0 { world.young.clone() } else { world.settled.clone() };
+        let (disk, own) = match tape.byte() % 4 {
+            0 => (world.young.clone(), world.own()),
+            3 => (world.joining.clone(), world.own_of_newcomer()),
+            _ => (world.settled.clone(), world.own()),
+        };
         let now_ms = 200_000;
-        let own = world.own();
         let node = Node::start(own, world.federation, disk, at(now_ms));
         let logs = state::logs(&node.disk).unwrap().into_iter().map(|(log, row)| (log, row.frontier)).collect();
         let (asked, fetches, promises) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -101,7 +105,7 @@ impl<'a> Run<'a> {
     fn instruction(&mut self) -> Option<Input> {
         self.ids += 1;
         let id = self.ids;
-        Some(match self.tape.byte() % 20 {
+        Some(match self.tape.byte() % 21 {
             0 => {
                 self.now_ms += u64::from(self.tape.number()) * 10;
                 Input::Tick
@@ -114,6 +118,10 @@ impl<'a> Run<'a> {
             7 => Input::Answer { tag: self.tag(), result: Ok(self.framed()) },
             8 => Input::JoinRequest { id, from: self.peer(), bytes: self.framed() },
             9 => Input::JoinAnswer { result: Ok(self.framed()) },
+            20 => {
+                let charters = join::Response::Charters(self.world.bundles.clone());
+                Input::JoinAnswer { result: Ok(wire::encode(self.world.federation, charters).ok()?) }
+            }
             10 | 11 => self.grown(id)?,
             12 => self.cosigned(id)?,
             13 => self.command(id),

@@ -1,6 +1,8 @@
 //! Programs to begin with.
 
+use verbund_protocol::codec;
 use verbund_protocol::envelope::Envelope;
+use verbund_protocol::wire::join::{Progress, Refused, Response};
 
 use super::members::TYPES;
 use super::world::{Heard, world};
@@ -43,6 +45,20 @@ pub fn seeds(_: &str) -> Vec<Vec<u8>> {
             [&[1, 10, 0, 0, 3][..], &number(n), &[60, 0, 3], &part(b"\"x\":1,"), &[signer, 13, 0, 2], &number(n)]
                 .concat(),
         );
+    }
+    // A newcomer is shown the charters, and told anything that the vectors have, or words that a terminal obeys.
+    let words = "\u{1b}[2J\u{7}".repeat(600);
+    let hostile = [
+        Response::Refused(Refused::Invalid(words.clone())),
+        Response::Refused(Refused::NotNow(words.clone())),
+        Response::Progress(Progress::Rejected { reason: words }),
+    ];
+    let hostile = hostile.map(|response| codec::encode(&response).unwrap());
+    let told = crate::corpus::hex("wire/join_response.json", "hex");
+    for body in told.iter().filter_map(|answer| answer.get(head..)).chain(hostile.iter().map(Vec::as_slice)) {
+        if body.len() < 8 << 10 {
+            out.push([&[3, 0, 100, 0, 20, 9, 1][..], &part(body), &[0, 0, 2, 9, 1], &part(body), &[0, 0, 3]].concat());
+        }
     }
     // Votes of both others in three kinds, round after round, between ticks.
     let votes = (0..30_u8).map(|n| vec![19, n, n, n / 4, 100, if n % 3 == 0 { 2 } else { 0 }, 0, n, 0, 0, 50, 0]);

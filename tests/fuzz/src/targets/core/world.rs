@@ -16,12 +16,13 @@ use verbund_protocol::envelope::Envelope;
 use verbund_protocol::identity::{Identity, PublisherRole, Role, Roles};
 use verbund_protocol::ids::{Blake3, FederationId, MemberId, PeerId, Sha256};
 use verbund_protocol::keys::SecretKey;
-use verbund_protocol::record::{Batch, Local, Origin, Record};
+use verbund_protocol::record::{Batch, Joining, Local, Origin, Record};
 use verbund_protocol::release::manifest::FileEntry;
 use verbund_protocol::release::metadata::Context;
 use verbund_protocol::release::statement::Draft;
 use verbund_protocol::release::{Manifest, Metadata};
 use verbund_protocol::view::Fold;
+use verbund_protocol::wire::ticket::Ticket;
 
 use super::exchange::exchange;
 use super::node::{Disk, Node};
@@ -161,6 +162,10 @@ pub enum Heard {
 pub struct World {
     pub federation: FederationId,
     pub orgs: [Org; 3],
+    pub bundles: Vec<CharterBundle>,
+    /// Asks to join, and has been told nothing yet.
+    pub newcomer: Org,
+    pub joining: Disk,
     pub young: Disk,
     pub settled: Disk,
     pub heard: Vec<Heard>,
@@ -172,6 +177,11 @@ impl World {
     /// What the first member's node knows of itself.
     pub fn own(&self) -> Own {
         self.orgs[0].own(None)
+    }
+
+    /// What the newcomer's node knows of itself.
+    pub fn own_of_newcomer(&self) -> Own {
+        self.newcomer.own(Some(self.federation))
     }
 }
 
@@ -260,12 +270,33 @@ fn admission(newest: &Certified, members: &[Org], joining: &Org) -> CharterBundl
     }
 }
 
+/// The disk of a node that was given a ticket.
+fn joining(newcomer: &Org, issuer: &Org, federation: FederationId, charter: Sha256) -> Disk {
+    let ticket = Ticket {
+        federation,
+        name: "Verbund Mitte".into(),
+        charter,
+        peer: issuer.node.peer(),
+        addresses: vec!["de-he.example:4711".into()],
+        handle: newcomer.handle.parse().unwrap(),
+        id: "07".repeat(16),
+        secret: "08".repeat(32),
+        expires_s: EPOCH_S + 86_400,
+    };
+    let writer = newcomer.writer(Some(federation)).into_bytes();
+    let joining = Joining { federation, charter, ticket: ticket.to_line(), writer, request: Vec::new() };
+    let mut disk = Disk::default();
+    let records = vec![Record::Local(Local::Origin(Origin::Joining(joining)))];
+    disk.append(&Fold::default(), Batch { records });
+    disk
+}
+
 fn make() -> World {
     let orgs = ["de-he", "de-rp", "de-th"].map(Org::new);
     let (bundles, federation) = bundles(&orgs);
     let mut young = Disk::default();
     let mut records = vec![Record::Local(Local::Origin(Origin::Founded))];
-    records.extend(bundles.into_iter().map(Record::Charter));
+    records.extend(bundles.iter().cloned().map(Record::Charter));
     young.append(&Fold::default(), Batch { records });
     let own = |n: usize| orgs[n].own((n > 0).then_some(federation));
     let mut nodes: Vec<_> = (0..3).map(|n| Node::start(own(n), federation, young.clone(), at(0))).collect();
@@ -279,5 +310,7 @@ fn make() -> World {
     leaves.push(released);
     leaves.push(orgs[1].identity.bytes().to_vec());
     let settled = nodes.swap_remove(0).disk;
-    World { federation, orgs, young, settled, heard, leaves }
+    let newcomer = Org::new("de-by");
+    let joining = joining(&newcomer, &orgs[0], federation, bundles.last().unwrap().hash());
+    World { federation, orgs, bundles, newcomer, joining, young, settled, heard, leaves }
 }
