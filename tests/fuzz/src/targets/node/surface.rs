@@ -148,7 +148,15 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             let values = [tag.clone(), format!("W/{tag}"), "*".into(), format!("\"a,b\" , {tag}"), "\"open".into()];
             let conditions = (0..3).flat_map(|which| values.clone().map(|v| [&[which][..], v.as_bytes()].concat()));
             let cursor = cursor::encode(&["processes"], b"here").unwrap();
-            let others = ["q=hund&limit=20", "a/b c.bpmn", "text/html; charset=utf-8", "%2e%2e/%00", &cursor];
+            let others = [
+                "q=hund&limit=20",
+                "a/b c.bpmn",
+                "text/html; charset=utf-8",
+                "text/html\t; a=b",
+                "text/html\r\n; a=b",
+                "%2e%2e/%00",
+                &cursor,
+            ];
             conditions.chain(others.map(|v| [&[0][..], v.as_bytes()].concat())).collect()
         }
         "admin" => {
