@@ -17,6 +17,16 @@ pub fn shown(words: impl Display) -> String {
     out.text
 }
 
+/// The beginning of `text` that has at most [`WORDS_MAX_CHARS`] when it is quoted (`{:?}`, which escapes).
+pub fn quotable(text: &str) -> String {
+    let mut left = WORDS_MAX_CHARS;
+    let fits = |c: &char| {
+        left = left.saturating_sub(c.escape_debug().len());
+        left > 0
+    };
+    text.chars().take_while(fits).collect()
+}
+
 struct Shown {
     text: String,
     left: usize,
@@ -47,6 +57,8 @@ mod tests {
         let whole = "ä".repeat(WORDS_MAX_CHARS);
         assert_eq!(shown(&whole), whole);
         assert_eq!(shown(format!("{whole}x")), format!("{whole}…"));
+        assert_eq!(quotable("a\u{1b}\"b"), "a\u{1b}\"b", "quoting escapes");
+        assert!(format!("{:?}", quotable(&"\u{7f}".repeat(WORDS_MAX_CHARS))).chars().count() <= WORDS_MAX_CHARS + 2);
         assert!(shown("\u{1}".repeat(WORDS_MAX_CHARS)).chars().count() <= WORDS_MAX_CHARS + 1, "escapes count");
     }
 }

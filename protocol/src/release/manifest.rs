@@ -13,7 +13,7 @@ use super::path::{PathError, PathSet, SafePath};
 use crate::ids::{Blake3, Sha256};
 use crate::json;
 use crate::limits::{JSON_INTEGER_MAX, MANIFEST_MAX_BYTES, RELEASE_FILES_MAX};
-use crate::words::shown;
+use crate::words::{quotable, shown};
 
 /// The format that this module reads and writes. Readers ignore keys they do not know; anything more is another number.
 pub const FORMAT: u64 = 1;
@@ -243,7 +243,7 @@ impl TryFrom<WireFile> for FileEntry {
             |e: crate::ids::IdError| ManifestError::Malformed(shown(format_args!("path {:?}: {e}", wire.path)));
         let sha256 = Sha256::from_hex(&wire.sha256).map_err(digest)?;
         let blake3 = Blake3::from_hex(&wire.blake3).map_err(digest)?;
-        let path = wire.path.parse().map_err(|error| ManifestError::Path { path: shown(&wire.path), error })?;
+        let path = wire.path.parse().map_err(|error| ManifestError::Path { path: quotable(&wire.path), error })?;
         Ok(Self { path, size: wire.size, media_type: wire.media_type, sha256, blake3 })
     }
 }

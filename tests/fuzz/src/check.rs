@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use verbund_protocol::codec;
 use verbund_protocol::limits::BATCH_MAX_BYTES;
 
-/// Longest text of one refusal, in characters: it goes to a log line, an event or a terminal. A few parts of 500 each, which is as
+/// Longest text of one refusal, in characters: it goes to a log line, an event or a terminal. A few parts of 640 each, which is as
 /// much as a node quotes of what it was sent.
 pub const REFUSAL_MAX_CHARS: usize = 2_048;
 
