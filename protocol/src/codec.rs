@@ -8,6 +8,7 @@ use bincode::config::{Config, standard};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::limits::{FRAME_DECODED_MAX_BYTES, FRAME_MAX_BYTES};
+use crate::words::shown;
 
 pub mod bounded;
 
@@ -42,7 +43,7 @@ const CLAIM_PER_BYTE: usize = 8;
 /// # Errors
 /// [`CodecError::Malformed`] for values that serde cannot serialise without a known length.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    bincode::serde::encode_to_vec(value, standard()).map_err(|e| CodecError::Malformed(e.to_string()))
+    bincode::serde::encode_to_vec(value, standard()).map_err(|e| CodecError::Malformed(shown(e)))
 }
 
 /// Decodes exactly one value from `bytes`, of which there may be at most `max_bytes`.
@@ -79,7 +80,7 @@ pub fn decode_first<T: DeserializeOwned>(bytes: &[u8], max_bytes: usize) -> Resu
 
 fn decode_with<T: DeserializeOwned, C: Config>(bytes: &[u8], config: C) -> Result<(T, &[u8]), CodecError> {
     let (value, used) =
-        bincode::serde::decode_from_slice(bytes, config).map_err(|e| CodecError::Malformed(e.to_string()))?;
+        bincode::serde::decode_from_slice(bytes, config).map_err(|e| CodecError::Malformed(shown(e)))?;
     let rest = bytes.get(used..).ok_or_else(|| CodecError::Malformed("read beyond the end".to_owned()))?;
     Ok((value, rest))
 }

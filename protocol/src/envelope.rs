@@ -14,6 +14,7 @@ use crate::ids::{PublicKey, Sha256};
 use crate::json::{self, JsonError};
 use crate::keys::{self, SecretKey};
 use crate::limits::{LEAF_MAX_BYTES, SIGNATURES_MAX};
+use crate::words::quotable;
 
 /// Signatures of one envelope that are checked before anybody asks: as many as thresholds commonly need. More would let a log make
 /// its readers work for keys that nobody listed.
@@ -103,7 +104,7 @@ impl Envelope {
         }
         let mut seen = BTreeSet::new();
         if let Some(twice) = wire.signatures.iter().find(|s| !seen.insert(s.keyid.as_str())) {
-            return Err(EnvelopeError::DuplicateKeyId(twice.keyid.clone()));
+            return Err(EnvelopeError::DuplicateKeyId(quotable(&twice.keyid)));
         }
         let payload = STANDARD.decode(&wire.payload).map_err(|_| EnvelopeError::Base64)?;
         let (payload_type, signatures) = (wire.payload_type, wire.signatures);

@@ -12,6 +12,7 @@ use crate::ids::{Handle, MemberId, PeerId, PublicKey, Sha256, Slug};
 use crate::json::{self, JsonError};
 use crate::keys::SecretKey;
 use crate::limits::{IDENTITY_CHAIN_MAX, NAMES_MAX, ROLE_KEYS_MAX, TEXT_MAX_CHARS};
+use crate::words::quotable;
 
 /// Payload type of an identity envelope.
 pub const IDENTITY_TYPE: &str = "application/vnd.verbund.identity.v1+json";
@@ -153,7 +154,7 @@ impl Identity {
     /// [`IdentityError`] naming the rule.
     pub fn parse(envelope: &Envelope) -> Result<Self, IdentityError> {
         if envelope.payload_type() != IDENTITY_TYPE {
-            return Err(IdentityError::Type(envelope.payload_type().to_owned()));
+            return Err(IdentityError::Type(quotable(envelope.payload_type())));
         }
         let identity: Self = json::parse_as(envelope.payload())?;
         identity.check()?;

@@ -8,6 +8,7 @@ use serde::{Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::limits::{JSON_DEPTH_MAX, JSON_INTEGER_MAX};
+use crate::words::shown;
 
 mod shaped;
 #[cfg(test)]
@@ -33,8 +34,8 @@ pub enum JsonError {
 /// [`JsonError::Malformed`] with the place.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|e| JsonError::Malformed(e.to_string()))?;
-    reader.end().map_err(|e| JsonError::Malformed(e.to_string()))?;
+    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|e| JsonError::Malformed(shown(e)))?;
+    reader.end().map_err(|e| JsonError::Malformed(shown(e)))?;
     Ok(value)
 }
 
@@ -52,7 +53,7 @@ pub fn parse_as<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
 /// # Errors
 /// [`JsonError::Shape`] where a member is missing or of another type.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, JsonError> {
-    T::deserialize(shaped::Shaped(value)).map_err(|e| JsonError::Shape(e.to_string()))
+    T::deserialize(shaped::Shaped(value)).map_err(|e| JsonError::Shape(shown(e)))
 }
 
 /// Reads a document that others rebuild and compare: it must be exactly what [`to_canonical`] writes for it. That excludes keys
@@ -84,7 +85,7 @@ pub fn canonical(value: &Value) -> Vec<u8> {
 /// # Errors
 /// [`JsonError::Shape`] for values that are not JSON: map keys that are no strings, fractions, integers over 2^53-1.
 pub fn to_canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
-    let value = serde_json::to_value(value).map_err(|e| JsonError::Shape(e.to_string()))?;
+    let value = serde_json::to_value(value).map_err(|e| JsonError::Shape(shown(e)))?;
     let text = canonical(&value);
     // Writing must never produce what reading refuses.
     parse(&text)?;

@@ -21,3 +21,4 @@ pub mod release;
 pub(crate) mod testing;
 pub mod view;
 pub mod wire;
+pub mod words;

@@ -47,6 +47,9 @@ pub const NAMES_MAX: usize = 8;
 pub const IDENTITY_CHAIN_MAX: usize = 256;
 /// Short texts of documents (names, reasons, contacts), in characters.
 pub const TEXT_MAX_CHARS: usize = 300;
+/// Words about what somebody else sent, in characters, *local*: a line of a log or a terminal, with room for a list of keys, and for a path
+/// that is a little too long.
+pub const WORDS_MAX_CHARS: usize = 640;
 /// Addresses of one node.
 pub const ADDRESSES_MAX: usize = 16;
 /// One `host:port`, in bytes: a DNS name has at most 253.

@@ -185,6 +185,9 @@ macro_rules! define {
             fn audit(&self, record: AuditRecord) -> Answer<'_, ()>;
         }
 
+        /// The plain operations by the names of their methods in [`Daemon`], with method and path.
+        pub const OPERATIONS: &[(&str, Method, &str)] = &[$((stringify!($method), Method::$verb, $path),)*];
+
         /// The plain operations as types, for generic code.
         pub mod op {
             $($(#[$meta])* pub struct $name;)*

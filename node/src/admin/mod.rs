@@ -11,7 +11,7 @@ pub mod problem;
 pub mod roles;
 pub mod server;
 
-pub use calls::{Answer, Call, Daemon, Download, Lines, Method, Upload, op, paths};
+pub use calls::{Answer, Call, Daemon, Download, Lines, Method, OPERATIONS, Upload, op, paths};
 pub use problem::{Code, Place, Problem, Refusal};
 pub use roles::{Caller, Role, Roles};
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
+use verbund_protocol::words::shown;
 
 use super::{Config, Federation, Size};
 
@@ -24,15 +25,15 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.source)?;
+        f.write_str(&shown(&self.source))?;
         if let Some((line, column)) = self.place {
             write!(f, ":{line}:{column}")?;
         }
         f.write_str(": ")?;
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(f, "{}: ", shown(&self.key))?;
         }
-        f.write_str(&self.text)
+        f.write_str(&shown(&self.text))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ::config::{Config as Stack, File, FileFormat, builder::DefaultState};
 use serde_json::Value;
+use verbund_protocol::words::shown;
 
 use super::check::{Mistake, at, contradictions, leaves, located, read, schema, suggest};
 use super::{Config, FILE_NAME};
@@ -206,7 +207,7 @@ fn from_environment(
                     let text = format!("no such key{meant}");
                     mistakes.push(Mistake { source: format!("environment {variable}"), place: None, key, text });
                 } else {
-                    warnings.push(format!("the variable {variable} is no key and is ignored{meant}"));
+                    warnings.push(shown(format_args!("the variable {variable} is no key and is ignored{meant}")));
                 }
             }
         }

@@ -20,14 +20,14 @@
 
 mod body;
 pub mod certs;
-mod cursor;
+pub mod cursor;
 pub mod etag;
 pub mod library;
 pub mod problem;
 pub mod range;
 mod routes;
 pub mod server;
-mod text;
+pub mod text;
 pub mod tokens;
 
 pub use library::Library;

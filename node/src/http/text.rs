@@ -107,7 +107,8 @@ fn is_unsafe(c: char) -> bool {
 pub fn media_type(declared: &str) -> &str {
     let token = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
     let (essence, parameters) = declared.split_once(';').unwrap_or((declared, ""));
-    let well_formed = essence.trim_end().split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub));
+    let well_formed =
+        essence.trim_end_matches(' ').split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub));
     let printable = parameters.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     if well_formed && printable && declared.len() <= 200 { declared } else { "application/octet-stream" }
 }
@@ -157,8 +158,18 @@ mod tests {
         for good in ["text/html", "application/bpmn+xml", "text/plain; charset=utf-8"] {
             assert_eq!(media_type(good), good);
         }
-        for bad in ["", "text", "text/", "/html", "text/html\r\nX: y", "te xt/html", "text/html; a=\u{7f}", "tëxt/html"]
-        {
+        for bad in [
+            "",
+            "text",
+            "text/",
+            "/html",
+            "text/html\r\nX: y",
+            "text/html\r\n; a=b",
+            "text/html\t; a=b",
+            "te xt/html",
+            "text/html; a=\u{7f}",
+            "tëxt/html",
+        ] {
             assert_eq!(media_type(bad), "application/octet-stream", "{bad:?}");
         }
     }

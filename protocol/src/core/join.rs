@@ -14,6 +14,7 @@ use crate::view::rows::{RowsError, Table};
 use crate::view::state::{self, key};
 use crate::wire::join::{Lodge, Progress, Refused, Request as JoinRequest, Response};
 use crate::wire::ticket::Ticket;
+use crate::words::shown;
 
 /// Between two questions for the progress of a request, in milliseconds.
 const PROGRESS_MS: u64 = 2_000;
@@ -198,10 +199,12 @@ impl Join {
             (_, Response::Refused(refused)) => {
                 let later = matches!(refused, Refused::NotNow(_));
                 self.refused = !later;
+                // The issuer's own words may be anything.
+                let text = shown(refused);
                 if later {
-                    Ok(Err(refused.to_string()))
+                    Ok(Err(text))
                 } else {
-                    self.say(cx, refused.to_string());
+                    self.say(cx, text);
                     Ok(Ok(RETRY_MAX_MS))
                 }
             }
@@ -220,7 +223,10 @@ impl Join {
         self.lodged
     }
 
-    fn progress(&mut self, cx: &mut Cx<'_>, progress: Progress) -> Result<u64, String> {
+    fn progress(&mut self, cx: &mut Cx<'_>, mut progress: Progress) -> Result<u64, String> {
+        if let Progress::Rejected { reason } = &mut progress {
+            *reason = shown(&reason);
+        }
         self.last = Some(progress.clone());
         match progress {
             Progress::Waiting { approvals, needed } => {

@@ -15,6 +15,7 @@ use crate::identity::IDENTITY_TYPE;
 use crate::json::{self, JsonError};
 use crate::keys::SecretKey;
 use crate::limits::TEXT_MAX_CHARS;
+use crate::words::quotable;
 
 pub use membership::{Approval, Change, Leave, LogEnd, NodeInfo, Ordering, Request, Standing, VoteKind, Writer};
 pub use statements::{Adoption, Advisory, Correction, Deprecation, Transfer, Withdrawal};
@@ -71,7 +72,7 @@ pub trait Document: Serialize + DeserializeOwned {
     /// [`DocumentError`] for another type, a malformed payload or content that breaks a rule.
     fn open(envelope: &Envelope) -> Result<Self, DocumentError> {
         if envelope.payload_type() != Self::TYPE {
-            return Err(DocumentError::Type { expected: Self::TYPE, got: envelope.payload_type().to_owned() });
+            return Err(DocumentError::Type { expected: Self::TYPE, got: quotable(envelope.payload_type()) });
         }
         let document: Self = if Self::CANONICAL {
             json::parse_canonical(envelope.payload())?

@@ -19,6 +19,7 @@ use crate::limits::{
     PROOF_HASHES_MAX,
 };
 use crate::log::ConsistencyProof;
+use crate::words::shown;
 
 /// Bytes in base64, at most `MAX` of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +145,7 @@ impl Provenance {
         if bytes.len() > PROVENANCE_MAX_BYTES {
             return Err(VerifyError::TooLong(bytes.len()));
         }
-        let malformed = |e: serde_json::Error| VerifyError::Malformed(e.to_string());
+        let malformed = |e: serde_json::Error| VerifyError::Malformed(shown(e));
         let Head { format } = serde_json::from_slice(bytes).map_err(malformed)?;
         if format != FORMAT {
             return Err(VerifyError::Format(format));
@@ -162,7 +163,7 @@ impl Provenance {
     /// # Errors
     /// [`VerifyError`] for what [`Self::read`] would refuse.
     pub(super) fn write(&self) -> Result<Vec<u8>, VerifyError> {
-        let mut bytes = serde_json::to_vec(self).map_err(|e| VerifyError::Malformed(e.to_string()))?;
+        let mut bytes = serde_json::to_vec(self).map_err(|e| VerifyError::Malformed(shown(e)))?;
         bytes.push(b'\n');
         if bytes.len() > PROVENANCE_MAX_BYTES { Err(VerifyError::TooLong(bytes.len())) } else { Ok(bytes) }
     }

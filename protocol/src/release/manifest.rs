@@ -13,6 +13,7 @@ use super::path::{PathError, PathSet, SafePath};
 use crate::ids::{Blake3, Sha256};
 use crate::json;
 use crate::limits::{JSON_INTEGER_MAX, MANIFEST_MAX_BYTES, RELEASE_FILES_MAX};
+use crate::words::{quotable, shown};
 
 /// The format that this module reads and writes. Readers ignore keys they do not know; anything more is another number.
 pub const FORMAT: u64 = 1;
@@ -147,7 +148,7 @@ impl Manifest {
         if bytes.len() as u64 > MANIFEST_MAX_BYTES {
             return Err(ManifestError::TooLong(bytes.len() as u64));
         }
-        let malformed = |e: serde_json::Error| ManifestError::Malformed(e.to_string());
+        let malformed = |e: serde_json::Error| ManifestError::Malformed(shown(e));
         // The format is read first, so that a newer one is named as such and not as malformed.
         let Head { format } = serde_json::from_slice(bytes).map_err(malformed)?;
         if format != FORMAT {
@@ -238,10 +239,11 @@ struct WireFile {
 impl TryFrom<WireFile> for FileEntry {
     type Error = ManifestError;
     fn try_from(wire: WireFile) -> Result<Self, ManifestError> {
-        let digest = |e: crate::ids::IdError| ManifestError::Malformed(format!("path {:?}: {e}", wire.path));
+        let digest =
+            |e: crate::ids::IdError| ManifestError::Malformed(shown(format_args!("path {:?}: {e}", wire.path)));
         let sha256 = Sha256::from_hex(&wire.sha256).map_err(digest)?;
         let blake3 = Blake3::from_hex(&wire.blake3).map_err(digest)?;
-        let path = wire.path.parse().map_err(|error| ManifestError::Path { path: wire.path, error })?;
+        let path = wire.path.parse().map_err(|error| ManifestError::Path { path: quotable(&wire.path), error })?;
         Ok(Self { path, size: wire.size, media_type: wire.media_type, sha256, blake3 })
     }
 }

@@ -15,6 +15,7 @@ use crate::json::{self, JsonError};
 use crate::limits::{
     JSON_INTEGER_MAX, LEAF_MAX_BYTES, MANIFEST_MAX_BYTES, RELEASE_FILES_MAX, RELEASE_PAYLOAD_MAX_BYTES,
 };
+use crate::words::shown;
 
 /// SPEC: in-toto Attestation Framework, Statement v1, `_type`.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -144,7 +145,7 @@ impl Release {
         let mut value = json::parse(payload)?;
         // Taken out before the rest is read, so that its refusals name keys, and it is not copied.
         let metadata = value.get_mut("predicate").and_then(|p| p.get_mut("metadata")).map(Value::take);
-        let wire: Wire = serde_json::from_value(value).map_err(|e| StatementError::Malformed(e.to_string()))?;
+        let wire: Wire = serde_json::from_value(value).map_err(|e| StatementError::Malformed(shown(e)))?;
         let manifest = wire.reference()?;
         let metadata = metadata.ok_or_else(|| StatementError::Malformed("missing field `metadata`".into()))?;
         Ok(Self {
@@ -226,7 +227,7 @@ impl Wire {
         if !sizes_ok {
             return malformed(format!("a manifest of {size} bytes and {files} files is out of bounds"));
         }
-        let digest = |e: crate::ids::IdError| StatementError::Malformed(e.to_string());
+        let digest = |e: crate::ids::IdError| StatementError::Malformed(shown(e));
         Ok(ManifestRef {
             sha256: Sha256::from_hex(&subject.digest.sha256).map_err(digest)?,
             blake3: Blake3::from_hex(&subject.digest.blake3).map_err(digest)?,

@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
+use verbund_protocol::words::shown;
 
 use crate::admin::calls::{Lines, Upload};
 use crate::admin::problem::{Code, MEDIA_TYPE, Place, Problem};
@@ -31,7 +32,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Reads a request from the query.
 pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     Query::try_from_uri(uri).map(|Query(value)| value).map_err(|error| {
-        let text = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        let text = shown(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string));
         Problem::new(Code::BadRequest, format!("the query cannot be read: {text}"))
             .next("correct the parameter; names and values are case-sensitive")
     })
@@ -45,8 +46,7 @@ pub(super) async fn json<T: DeserializeOwned>(body: Body, max: usize) -> Result<
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|error| early(&error))?.into_data() else { continue };
             if all.len() + data.len() > max {
-                let text = format!("the body is over the limit of {max} bytes");
-                return Err(Problem::new(Code::TooLarge, text));
+                return Err(over(max));
             }
             all.extend_from_slice(&data);
         }
@@ -60,7 +60,20 @@ pub(super) async fn json<T: DeserializeOwned>(body: Body, max: usize) -> Result<
         }
         Err(_) => return Err(Problem::new(Code::Timeout, format!("the body took longer than {BODY_TIMEOUT:?}"))),
     };
-    parse(if bytes.is_empty() { b"{}" } else { &bytes })
+    whole(&bytes, max)
+}
+
+/// Reads a request from a whole JSON body.
+pub(super) fn whole<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, Problem> {
+    match bytes.len() {
+        0 => parse(b"{}"),
+        n if n > max => Err(over(max)),
+        _ => parse(bytes),
+    }
+}
+
+fn over(max: usize) -> Problem {
+    Problem::new(Code::TooLarge, format!("the body is over the limit of {max} bytes"))
 }
 
 fn early(error: &axum::Error) -> Problem {
@@ -77,9 +90,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let refuse = |field: String, error: &serde_json::Error| {
         // `?` is how the reader names a place that it never got to.
-        let field = field.replace('?', "");
+        let field = shown(field.replace('?', ""));
         let at = if field.is_empty() || field == "." { String::new() } else { format!(" in {field}") };
-        Problem::new(Code::BadJson, format!("the body cannot be read{at}: {error}"))
+        Problem::new(Code::BadJson, shown(format_args!("the body cannot be read{at}: {error}")))
             .next("correct the body; unknown fields are refused")
             .at(Place { line: error.line(), column: error.column(), field: field.trim_start_matches('.').to_owned() })
     };

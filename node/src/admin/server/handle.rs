@@ -115,6 +115,32 @@ async fn run<C: Call>(app: Arc<App>, caller: Arc<Caller>, request: Request) -> R
     finish(CHANGE_TIMEOUT, task).await
 }
 
+/// Reads what is sent to the operation `operation` (its name in [`Daemon`]) as the server would, and does nothing: the query of one
+/// that reads, the body of one that changes something. What it asks for, as JSON; `None` if there is no such operation.
+pub fn read(operation: &str, sent: &[u8]) -> Option<Result<serde_json::Value, Problem>> {
+    macro_rules! reading {
+        ($($(#[$meta:meta])* $method:ident $name:ident $verb:ident $path:literal $role:ident [$($change:literal)?] $request:ty => $answer:ty;)*) => {
+            match operation {
+                $(stringify!($method) => Some(read_as::<op::$name>(sent)),)*
+                _ => None,
+            }
+        };
+    }
+    with_operations!(reading)
+}
+
+fn read_as<C: Call>(sent: &[u8]) -> Result<serde_json::Value, Problem> {
+    let request: C::Request = match C::METHOD {
+        Method::Get => {
+            let uri = [C::PATH.as_bytes(), b"?", sent].concat();
+            let uri = Uri::try_from(uri).map_err(|e| Problem::new(Code::BadRequest, e.to_string()))?;
+            body::query(&uri)?
+        }
+        Method::Post => body::whole(sent, body_max::<C>())?,
+    };
+    serde_json::to_value(&request).map_err(|e| Problem::new(Code::Internal, e.to_string()))
+}
+
 fn body_max<C: Call>() -> usize {
     if C::PATH.starts_with("/v1/releases") { body::RELEASE_BODY_MAX } else { body::BODY_MAX }
 }

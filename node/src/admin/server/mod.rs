@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+pub use self::handle::read;
 use super::calls::Daemon;
 use super::roles::{Caller, Credentials, Policy, Role, UnknownGroup, identify};
 use crate::config::Config;

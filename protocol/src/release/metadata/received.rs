@@ -11,6 +11,7 @@ use crate::limits::{
     DESCRIPTION_MAX_CHARS, KEYWORDS_MAX, METADATA_LIST_MAX, METADATA_TEXT_MAX_CHARS, SUMMARY_MAX_CHARS, TITLE_MAX_CHARS,
 };
 use crate::release::problem::shown;
+use crate::words;
 
 /// Why received metadata was refused: a key and the shape or cap that it breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,7 +116,7 @@ pub(in crate::release) fn optional<T: DeserializeOwned + Default>(
 }
 
 fn shape<T: DeserializeOwned>(value: &Value, key: &str) -> Result<T, ShapeError> {
-    T::deserialize(value).map_err(|e| ShapeError { key: key.into(), rule: e.to_string() })
+    T::deserialize(value).map_err(|e| ShapeError { key: key.into(), rule: words::shown(e) })
 }
 
 /// Texts of known keys by their own cap, all other texts and lists by the common one, at any depth.
