@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::World;
-use super::disk::Disk;
-use super::node::Node;
-use super::org::{Made, Org, Wish};
-use crate::charter::certificate::CharterBundle;
-use crate::core::{Command, EventKind, Input, Problem, Reply};
-use crate::ids::{PeerId, Sha256};
-use crate::record::{Batch, Joining, Local, Origin, Record};
-use crate::view::charters::Charters;
-use crate::view::rows::{Rows, Table};
-use crate::view::state::{self, EntryRow, LogRow, ReleaseRow, Verdict, key};
-use crate::wire::ticket::Ticket;
+use crate::disk::Disk;
+use crate::node::Node;
+use crate::org::{Made, Org, Wish};
+use crate::world::World;
+use verbund_protocol::charter::certificate::CharterBundle;
+use verbund_protocol::core::{Command, EventKind, Input, Problem, Reply};
+use verbund_protocol::ids::{PeerId, Sha256};
+use verbund_protocol::record::{Batch, Joining, Local, Origin, Record};
+use verbund_protocol::view::charters::Charters;
+use verbund_protocol::view::rows::{Rows, Table};
+use verbund_protocol::view::state::{self, EntryRow, LogRow, ReleaseRow, Verdict, key};
+use verbund_protocol::wire::ticket::Ticket;
 
 impl World {
     /// A federation with its founder alone.
@@ -50,8 +50,8 @@ impl World {
 
     pub fn invite(&mut self, node: usize, handle: &str, valid_s: u64) -> Result<Ticket, Problem> {
         let (mut id, mut secret) = ([0; 16], [0; 32]);
-        id[..8].copy_from_slice(&self.rng.next().to_le_bytes());
-        secret[..8].copy_from_slice(&self.rng.next().to_le_bytes());
+        id[..8].copy_from_slice(&self.rng.draw().to_le_bytes());
+        secret[..8].copy_from_slice(&self.rng.draw().to_le_bytes());
         let handle = handle.parse().unwrap();
         match self.command(node, Command::Invite { handle, id, secret, valid_s })? {
             Reply::Ticket(line) => Ok(line.parse().unwrap()),
@@ -131,11 +131,11 @@ impl World {
         self.command(node, Command::Append(made.leaf.clone())).map(|_| made)
     }
 
-    pub fn charter(&self, node: usize) -> crate::charter::rules::Charter {
+    pub fn charter(&self, node: usize) -> verbund_protocol::charter::rules::Charter {
         let charters = Charters::default();
         let newest = charters.newest(&self.nodes[node].disk).unwrap();
         newest.map_or_else(
-            || crate::charter::rules::Charter::parse(&self.nodes[0].org.found().0.payload).unwrap(),
+            || verbund_protocol::charter::rules::Charter::parse(&self.nodes[0].org.found().0.payload).unwrap(),
             |c| c.charter.clone(),
         )
     }

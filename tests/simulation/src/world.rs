@@ -3,19 +3,12 @@
 //! The shell around each core does what a node's driver does: append the batch, fold it, tell the core, and carry out effects
 //! only when all that was appended before them is durable.
 
-pub mod disk;
-pub mod net;
-pub mod node;
-pub mod ops;
-pub mod org;
-pub mod rng;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::Input;
-use crate::ids::FederationId;
-use node::Node;
-use rng::Rng;
+use crate::node::Node;
+use crate::rng::Rng;
+use verbund_protocol::core::Input;
+use verbund_protocol::ids::FederationId;
 
 /// What can go wrong, in chances per thousand and milliseconds.
 #[derive(Debug, Clone)]
@@ -81,9 +74,9 @@ pub struct World {
     queue: BTreeMap<(u64, u64, u64), (usize, Happening)>,
     sequence: u64,
     /// Requests at a core that wait for its answer: node and id, then who asked, its life, and its tag.
-    asked: BTreeMap<(usize, u64), (usize, u32, Option<u64>)>,
+    pub(crate) asked: BTreeMap<(usize, u64), (usize, u32, Option<u64>)>,
     next_id: u64,
-    links_due: bool,
+    pub(crate) links_due: bool,
     /// Ticks at one instant, to notice a core that wants to be woken without end.
     busy: (u64, u32),
 }
@@ -110,7 +103,7 @@ impl World {
     pub fn later(&mut self, delay_ms: u64, node: usize, what: Happening) {
         self.sequence += 1;
         // Of what happens at one time, the seed chooses what is first.
-        let order = if matches!(what, Happening::Commit { .. }) { self.sequence } else { self.rng.next() };
+        let order = if matches!(what, Happening::Commit { .. }) { self.sequence } else { self.rng.draw() };
         self.queue.insert((self.now_ms + delay_ms, order, self.sequence), (node, what));
     }
 

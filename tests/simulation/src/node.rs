@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::disk::Disk;
-use super::org::{EPOCH_S, Org};
-use crate::core::{Core, Effect, Event, Input, Now, Own, Problem, Reply, Settings};
-use crate::ids::{Blake3, FederationId, PeerId, Sha256};
+use crate::disk::Disk;
+use crate::org::{EPOCH_S, Org};
+use verbund_protocol::core::{Core, Effect, Event, Input, Now, Own, Problem, Reply, Settings};
+use verbund_protocol::ids::{Blake3, FederationId, PeerId, Sha256};
 
 /// Steps that may follow from one input: more means that the core never settles.
 const SETTLE_MAX: usize = 200;

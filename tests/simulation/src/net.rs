@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Happening, World};
-use crate::core::{Effect, FetchError, FetchOrder, Input, serve};
-use crate::ids::{PeerId, Sha256};
-use crate::limits::FRAME_MAX_BYTES;
-use crate::release::manifest::Manifest;
-use crate::wire;
-use crate::wire::sync::Request;
+use crate::world::{Happening, World};
+use verbund_protocol::core::{Effect, FetchError, FetchOrder, Input, serve};
+use verbund_protocol::ids::{PeerId, Sha256};
+use verbund_protocol::limits::FRAME_MAX_BYTES;
+use verbund_protocol::release::manifest::Manifest;
+use verbund_protocol::wire;
+use verbund_protocol::wire::sync::Request;
 
 /// After this long a request has failed, in milliseconds.
 const TIMEOUT_MS: u64 = 10_000;
@@ -34,7 +34,7 @@ impl World {
     }
 
     /// Tells each core whom it is connected with: whoever it lets in and reaches. The other may take it for a stranger.
-    pub(super) fn link(&mut self) {
+    pub(crate) fn link(&mut self) {
         self.links_due = false;
         for a in 0..self.nodes.len() {
             if !self.nodes[a].up() {
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// Carries out the effects that wait for nothing that is not durable.
-    pub(super) fn carry_out(&mut self, node: usize) {
+    pub(crate) fn carry_out(&mut self, node: usize) {
         while let Some((needs, _)) = self.nodes[node].effects.front() {
             if *needs > self.nodes[node].disk.durable {
                 return;
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    pub(super) fn gossiped(&mut self, node: usize, from: usize, bytes: Vec<u8>) {
+    pub(crate) fn gossiped(&mut self, node: usize, from: usize, bytes: Vec<u8>) {
         if !self.mutual(from, node) || !self.nodes[node].seen.insert(Sha256::of(&bytes)) {
             return;
         }
@@ -157,7 +157,7 @@ impl World {
         }
     }
 
-    pub(super) fn requested(&mut self, node: usize, from: usize, from_life: u32, tag: Option<u64>, bytes: Vec<u8>) {
+    pub(crate) fn requested(&mut self, node: usize, from: usize, from_life: u32, tag: Option<u64>, bytes: Vec<u8>) {
         let connected = if tag.is_some() { self.mutual(from, node) } else { self.reachable(from, node) };
         if !connected || !self.nodes[node].up() {
             self.answer_later(50, from, from_life, tag, Err("connection lost".to_owned()));

@@ -1,10 +1,10 @@
 //! A node's disk: the journal of batches, and the view folded from it.
 
-use crate::core::View;
-use crate::record::Batch;
-use crate::view::Fold;
-use crate::view::rows::{MemoryRows, Row, Rows, RowsError, Table};
-use crate::view::state::{LeafAt, Position};
+use verbund_protocol::core::View;
+use verbund_protocol::record::Batch;
+use verbund_protocol::view::Fold;
+use verbund_protocol::view::rows::{MemoryRows, Row, Rows, RowsError, Table};
+use verbund_protocol::view::state::{LeafAt, Position};
 
 /// Journal and view. Batches from `durable` on are lost in a crash.
 #[derive(Default)]
