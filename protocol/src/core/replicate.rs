@@ -94,6 +94,10 @@ impl Replicate {
     /// [`RowsError`] if the view fails.
     pub fn work(&mut self, cx: &mut Cx<'_>, peers: &Peers, standing: &mut Standing) -> Result<(), RowsError> {
         if !cx.is_member() {
+            // Nothing is due either, or an expelled node would be woken without end. What is missing stays marked in the view.
+            self.jobs.clear();
+            self.by_tag.clear();
+            self.announce_ms = None;
             return Ok(());
         }
         let now = cx.now.mono_ms;
