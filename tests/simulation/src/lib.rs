@@ -10,10 +10,20 @@
     reason = "fixtures of tests: a failed step is a failed test, and the panic names it; names say what the many small parts are"
 )]
 
+pub mod acts;
+mod base;
+pub mod check;
 pub mod disk;
+mod disks;
+mod hostile;
+mod mend;
 pub mod net;
 pub mod node;
 pub mod ops;
 pub mod org;
+pub mod plan;
 pub mod rng;
+pub mod run;
+pub mod shrink;
+pub mod trace;
 pub mod world;

@@ -5,17 +5,34 @@ use std::collections::BTreeSet;
 use crate::world::{Happening, World};
 use verbund_protocol::core::{Effect, FetchError, FetchOrder, Input, serve};
 use verbund_protocol::ids::{PeerId, Sha256};
-use verbund_protocol::limits::FRAME_MAX_BYTES;
+use verbund_protocol::limits::{FRAME_MAX_BYTES, GOSSIP_MAX_BYTES};
 use verbund_protocol::release::manifest::Manifest;
-use verbund_protocol::wire;
-use verbund_protocol::wire::sync::Request;
+use verbund_protocol::wire::sync::{Refusal, Request, Response};
+use verbund_protocol::wire::{self, Gossip};
 
 /// After this long a request has failed, in milliseconds.
 const TIMEOUT_MS: u64 = 10_000;
+/// Gossip messages that are remembered for whoever repeats them.
+const OVERHEARD_MAX: usize = 64;
 
 impl World {
     fn delay(&mut self) -> u64 {
-        self.rng.between(1, self.faults.delay_max_ms)
+        let delay = self.rng.between(1, self.faults.delay_max_ms);
+        if self.faults.stragglers == 0 || !self.rng.permille(self.faults.stragglers) {
+            return delay;
+        }
+        self.trace.count("straggler");
+        delay * self.rng.between(2, 50)
+    }
+
+    /// Whether a message is lost on its way, by chance or because nothing passes that way.
+    fn lost(&mut self, from: usize, to: usize, chance: u64) -> bool {
+        let chance = self.rng.permille(chance);
+        let lost = chance || self.mute.contains(&(from, to));
+        if lost {
+            self.trace.count("message lost");
+        }
+        lost
     }
 
     pub fn reachable(&self, a: usize, b: usize) -> bool {
@@ -68,8 +85,13 @@ impl World {
     }
 
     fn effect(&mut self, node: usize, effect: Effect) {
+        self.checked(|checks, w| checks.emitted(w, node, &effect));
         match effect {
             Effect::Gossip(bytes) => {
+                if self.overheard.len() >= OVERHEARD_MAX {
+                    self.overheard.remove(0);
+                }
+                self.overheard.push(bytes.clone());
                 self.nodes[node].seen.insert(Sha256::of(&bytes));
                 self.spread(node, None, &bytes);
             }
@@ -82,6 +104,7 @@ impl World {
             }
             Effect::Ask { tag, peer, bytes } => {
                 let to = self.find(node, &peer).filter(|to| self.mutual(node, *to));
+                self.under_way.insert((node, tag));
                 self.request(node, to, Some(tag), bytes);
             }
             Effect::AskJoin { peer, bytes, .. } => {
@@ -90,7 +113,7 @@ impl World {
             }
             Effect::Respond { id, bytes } => {
                 if let Some((to, life, tag)) = self.asked.remove(&(node, id)) {
-                    self.respond(to, life, tag, Ok(bytes));
+                    self.respond(node, to, life, tag, Ok(bytes));
                 }
             }
             Effect::Gate(gate) => {
@@ -121,11 +144,14 @@ impl World {
 
     fn spread(&mut self, node: usize, but: Option<usize>, bytes: &[u8]) {
         for to in 0..self.nodes.len() {
-            if Some(to) == but || !self.mutual(node, to) || self.rng.permille(self.faults.gossip_loss) {
+            if Some(to) == but || !self.mutual(node, to) || self.lost(node, to, self.faults.gossip_loss) {
                 continue;
             }
-            let copies = if self.rng.permille(self.faults.duplicates) { 2 } else { 1 };
-            for _ in 0..copies {
+            let twice = self.rng.permille(self.faults.duplicates);
+            if twice {
+                self.trace.count("message duplicated");
+            }
+            for _ in 0..1 + u8::from(twice) {
                 let delay = self.delay();
                 self.later(delay, to, Happening::Gossip { from: node, bytes: bytes.to_vec() });
             }
@@ -136,6 +162,11 @@ impl World {
         if !self.mutual(from, node) || !self.nodes[node].seen.insert(Sha256::of(&bytes)) {
             return;
         }
+        if self.nodes[node].full
+            && matches!(wire::decode(self.federation, &bytes, GOSSIP_MAX_BYTES), Ok(Gossip::Log { .. }))
+        {
+            return;
+        }
         let id = self.id();
         self.nodes[node].judging.insert(id, (from, bytes.clone()));
         let from = self.nodes[from].peer();
@@ -144,7 +175,7 @@ impl World {
 
     fn request(&mut self, node: usize, to: Option<usize>, tag: Option<u64>, bytes: Vec<u8>) {
         let life = self.nodes[node].life;
-        let lost = self.rng.permille(self.faults.request_loss);
+        let lost = self.lost(node, to.unwrap_or(node), self.faults.request_loss);
         match to.filter(|_| !lost) {
             Some(to) => {
                 let delay = self.delay();
@@ -173,10 +204,24 @@ impl World {
                 self.later(1, node, Happening::Request { from, from_life, tag, bytes });
                 return;
             }
-            let response = serve::entries(disk, log, first).unwrap();
+            let mut response = serve::entries(disk, log, first).unwrap_or(Response::Refused(Refusal::Internal));
+            self.checked(|checks, w| checks.served(w, node, &response));
+            if self.nodes[node].withholds {
+                response = Response::Refused(Refusal::NotHere);
+            }
+            if let (true, Response::Entries(entries)) = (self.nodes[node].forges, &mut response)
+                && let Some(leaf) = entries.leaves.last_mut()
+            {
+                leaf.push(b' ');
+            }
             let bytes = wire::encode(self.federation, response).unwrap();
-            self.respond(from, from_life, tag, Ok(bytes));
+            self.respond(node, from, from_life, tag, Ok(bytes));
             return;
+        }
+        if self.nodes[node].full && tag.is_none() {
+            let refused = wire::join::Refused::NotNow("its disk is nearly full".to_owned());
+            let bytes = wire::encode(self.federation, wire::join::Response::Refused(refused)).unwrap();
+            return self.respond(node, from, from_life, tag, Ok(bytes));
         }
         let id = self.id();
         self.asked.insert((node, id), (from, from_life, tag));
@@ -187,8 +232,8 @@ impl World {
         self.step(node, input);
     }
 
-    fn respond(&mut self, to: usize, life: u32, tag: Option<u64>, result: Result<Vec<u8>, String>) {
-        if self.rng.permille(self.faults.request_loss) {
+    fn respond(&mut self, by: usize, to: usize, life: u32, tag: Option<u64>, result: Result<Vec<u8>, String>) {
+        if self.lost(by, to, self.faults.request_loss) {
             self.answer_later(TIMEOUT_MS, to, life, tag, Err("no answer".to_owned()));
         } else {
             let delay = self.delay();
@@ -207,11 +252,16 @@ impl World {
     fn fetch(&mut self, node: usize, order: FetchOrder) {
         let FetchOrder { tag, from, hash, sha256, size } = order;
         self.nodes[node].fetches.push((from, hash));
+        self.nodes[node].fetching.insert(tag);
         let own = from == self.nodes[node].peer();
         let held = self.nodes[node].artifacts.contains_key(&hash);
         let holder = if own { None } else { self.find(node, &from).filter(|to| self.mutual(node, *to)) };
         let result = match holder {
             _ if held => Ok(()),
+            _ if self.nodes[node].full => Err(FetchError::Full("the disk is nearly full".into())),
+            Some(holder) if self.mute.contains(&(holder, node)) || self.mute.contains(&(node, holder)) => {
+                Err(FetchError::Connection("connection lost".into()))
+            }
             None if own => Err(FetchError::Refused("not here".into())),
             None => Err(FetchError::Connection("not connected".into())),
             Some(holder) if self.nodes[holder].liar => Err(FetchError::Fault("bytes that do not match".into())),

@@ -91,6 +91,7 @@ fn act(w: &mut World, seed: u64, n: usize, versions: &mut u64) {
                 duplicates: w.rng.below(300),
                 delay_max_ms: w.rng.between(1, 800),
                 commit_max_ms: w.rng.between(0, 100),
+                ..Faults::default()
             };
         }
         5..=8 if w.may_sign(node) => {
