@@ -247,7 +247,7 @@ fn expel(w: &mut World, dice: &mut Rng, plan: &Plan) -> Option<String> {
     let charter = w.newest_charter();
     let members = charter.members.len();
     let listed = |w: &World, i: usize| charter.members.iter().any(|m| m.member == w.nodes[i].org.member);
-    let victim = pick(w, dice, |w, i| i > 0 && listed(w, i) && !w.nodes[i].retired)?;
+    let victim = pick(w, dice, |w, i| i > 0 && listed(w, i) && !w.nodes[i].retired && !w.nodes[i].mirror)?;
     let left = plan.hostile.iter().filter(|i| **i != victim && listed(w, **i)).count();
     if members < 4 || left > tolerated(members - 1) {
         return None;
@@ -274,7 +274,7 @@ fn fresh(dice: &mut Rng) -> SecretKey {
 
 fn rotate(w: &mut World, dice: &mut Rng, node: usize) -> Option<String> {
     // An identity on a disk that was lost would be another second version.
-    if w.nodes[node].own.identities.len() > 4 || w.nodes[node].newcomer {
+    if w.nodes[node].own.identities.len() > 4 || w.nodes[node].newcomer || w.nodes[node].mirror {
         return None;
     }
     let last = Envelope::parse(w.nodes[node].own.identities.last()?).unwrap();
@@ -305,7 +305,7 @@ fn rotate(w: &mut World, dice: &mut Rng, node: usize) -> Option<String> {
 
 /// Approvals of a change by all members whose keys are at hand, given to each running node as gossip of its neighbours.
 fn approve(w: &mut World, change: &Change, base_version: u64) {
-    for by in 0..w.nodes.len() {
+    for by in (0..w.nodes.len()).filter(|by| !w.nodes[*by].mirror && !w.nodes[*by].twin).collect::<Vec<_>>() {
         let org = w.nodes[by].org.clone();
         let approval = Approval { federation: w.federation, member: org.member, base_version, change: change.clone() };
         let bytes = approval.seal(&[&org.approver]).unwrap().into_bytes();
@@ -332,6 +332,7 @@ fn race(w: &mut World, dice: &mut Rng, plan: &Plan, node: usize) -> Option<Strin
     let name = format!("Verbund {}", dice.below(1_000));
     approve(w, &amend(None, None, Some(name)), version);
     let last = Envelope::parse(w.nodes[node].own.identities.last()?).unwrap();
+    // Of a mirror too: what it has is what its member had at the beginning.
     approve(w, &amend(Some(w.nodes[node].org.member), Some(last.id()), None), version);
     admit(w, dice);
     if dice.permille(200) {

@@ -56,4 +56,16 @@ impl World {
         }
         w
     }
+
+    /// The other node of a member, which mirrors. It knows the genesis; whatever else there is, the members tell it.
+    pub fn mirror(&mut self, of: usize) {
+        let slot = self.nodes.len();
+        let original = &self.nodes[of];
+        let mut node = Node::new(original.org.clone(), self.federation, original.own.writer.clone(), slot);
+        node.own.node = original.org.spare();
+        node.mirror = true;
+        node.disk = Disk::open(self.nodes[0].disk.journal[..1].to_vec());
+        self.nodes.push(node);
+        self.start(slot);
+    }
 }

@@ -10,7 +10,7 @@ use verbund_protocol::ids::Blake3;
 use verbund_protocol::view::rows::{Rows as _, Table};
 
 use crate::disk::Disk;
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, Plan, tolerated};
 use crate::rng::Rng;
 use crate::world::{Faults, Happening, World};
 
@@ -27,17 +27,24 @@ fn quiet(w: &mut World, node: usize) -> bool {
         }
     }
     w.run(QUIET_MS);
-    let honest: Vec<usize> = w.up().into_iter().filter(|i| !w.nodes[*i].hostile && w.is_member(*i)).collect();
+    let honest: Vec<usize> = w.honest().into_iter().filter(|i| !w.nodes[*i].restored).collect();
     let log = w.nodes[node].peer();
     let size = w.log(node, log).size();
     w.nodes[node].up()
         && w.may_sign(node)
         && honest.iter().all(|i| w.charter(*i) == w.charter(node) && w.log(*i, log).size() == size && w.may_sign(*i))
+        && !w.nodes[node].mirror
 }
 
 pub fn restore(w: &mut World, plan: &Plan, dice: &mut Rng, act: Act, node: usize) -> Option<String> {
-    // Who may be hostile could also be the only ones to answer: then the disk is one fault too many.
-    if !plan.hostile.is_empty() || w.nodes[node].newcomer || w.nodes.iter().any(|n| n.restored) {
+    // As many members as may break the rules may forget instead. Where none may, all others remember: one may forget.
+    let budget = tolerated(plan.members).max(usize::from(plan.hostile.is_empty()));
+    let spent = plan.hostile.len() + w.nodes.iter().filter(|n| n.restored).count();
+    if spent >= budget
+        || w.nodes[node].newcomer
+        || w.nodes[node].restored
+        || w.newest_charter().members.len() < plan.members
+    {
         return None;
     }
     let faults = w.faults.clone();

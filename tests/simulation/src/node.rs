@@ -59,6 +59,8 @@ pub struct Node {
     pub newcomer: bool,
     /// It runs beside the node whose key it has.
     pub twin: bool,
+    /// It writes nothing, and mirrors beside the node that writes for its member.
+    pub mirror: bool,
     /// It is not started any more.
     pub retired: bool,
     /// Its disk is full: whatever grows is turned away at the door.
@@ -121,6 +123,7 @@ impl Node {
             restored: false,
             newcomer: false,
             twin: false,
+            mirror: false,
             retired: false,
             full: false,
             armed: None,

@@ -174,6 +174,8 @@ pub struct Plan {
     pub members: usize,
     /// Nodes whose members break the rules.
     pub hostile: Vec<usize>,
+    /// Members that run a second node.
+    pub mirrors: Vec<usize>,
     pub kinds: Vec<Kind>,
     pub acts: Vec<Planned>,
 }
@@ -206,6 +208,8 @@ impl Plan {
                 }
             }
         }
+        let honest = (0..members).filter(|member| !hostile.contains(member));
+        let mirrors = honest.filter(|_| rng.permille(100)).take(2).collect();
         let choices: Vec<(Act, u64)> = ACTS
             .into_iter()
             .filter(|(_, kind, _)| *kind == Kind::Life || kinds.contains(kind))
@@ -224,6 +228,6 @@ impl Plan {
             Planned { wait_ms, act: act.map_or(Act::Wait, |(act, _)| *act), dice: rng.draw() }
         });
         let acts = acts.collect();
-        Self { seed, members, hostile, kinds, acts }
+        Self { seed, members, hostile, mirrors, kinds, acts }
     }
 }

@@ -45,6 +45,7 @@ pub struct Outcome {
 pub fn run(plan: &Plan) -> Outcome {
     let mut w = World::begun(plan.seed, plan.members);
     let begun_ms = w.now_ms;
+    plan.mirrors.iter().for_each(|member| w.mirror(*member));
     let mut checks = Checks::default();
     for node in &plan.hostile {
         w.nodes[*node].hostile = true;
@@ -129,18 +130,18 @@ fn heal(w: &mut World) {
     }
     w.look();
     let equal = |w: &World| {
-        let nodes = w.honest();
+        let nodes = w.honest_nodes();
         let first = nodes.first().map(|i| catalogue(&w.nodes[*i].disk));
-        let signs = nodes.iter().all(|i| w.may_sign(*i));
+        let signs = w.honest().iter().all(|i| w.may_sign(*i));
         signs && nodes.iter().all(|i| Some(catalogue(&w.nodes[*i].disk)) == first)
     };
     let same = w.until(SAME_MS, equal);
     w.look();
     if same {
         // What hostile members did last may still come in.
-        w.until(HELD_MS, |w| w.honest().iter().all(|i| same::lacking(w, *i).is_empty()) && equal(w));
+        w.until(HELD_MS, |w| w.honest_nodes().iter().all(|i| same::lacking(w, *i).is_empty()) && equal(w));
     }
-    let members = w.honest();
+    let members = w.honest_nodes();
     w.checked(|checks, w| checks.end(w, &members));
 }
 
@@ -164,6 +165,11 @@ impl World {
 
     /// The nodes that write for members of the newest charter and keep the rules.
     pub fn honest(&self) -> Vec<usize> {
+        self.honest_nodes().into_iter().filter(|i| !self.nodes[*i].mirror).collect()
+    }
+
+    /// The same with the nodes beside them that only mirror.
+    pub fn honest_nodes(&self) -> Vec<usize> {
         (0..self.nodes.len()).filter(|i| !self.nodes[*i].hostile && self.is_member(*i)).collect()
     }
 }

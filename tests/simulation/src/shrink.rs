@@ -50,9 +50,10 @@ pub fn report(plan: &Plan, outcome: &Outcome) -> String {
     let (small, shrunk) = shrink(plan, outcome.clone());
     let mut out = format!("seed {}: {}: {}\n", plan.seed, finding.check, finding.text);
     out += &format!(
-        "{} members, hostile {:?}, faults {:?}; {} of {} acts are enough:\n",
+        "{} members, hostile {:?}, mirrors of {:?}, faults {:?}; {} of {} acts are enough:\n",
         plan.members,
         plan.hostile,
+        plan.mirrors,
         plan.kinds,
         small.acts.len(),
         plan.acts.len()

@@ -43,18 +43,19 @@ macro_rules! parts {
 
 #[test]
 fn first() {
-    nothing_is_found(asked().unwrap_or(0..25));
+    nothing_is_found(asked().unwrap_or(0..20));
 }
 
 parts! {
-    second: 25..50;
-    third: 50..75;
-    fourth: 75..100;
-    fifth: 100..125;
-    sixth: 125..150;
-    seventh: 150..175;
-    eighth: 175..200;
-    ninth: 200..220;
+    second: 20..40;
+    third: 40..60;
+    fourth: 60..80;
+    fifth: 80..100;
+    sixth: 100..120;
+    seventh: 120..140;
+    eighth: 140..160;
+    ninth: 160..180;
+    tenth: 180..200;
 }
 
 #[test]

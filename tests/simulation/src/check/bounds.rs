@@ -26,6 +26,13 @@ pub struct Bounds {
     asked: BTreeMap<(usize, u32, PeerId), Vec<(u64, u64)>>,
 }
 
+impl Bounds {
+    /// A connection broke, and with it whatever was asked over it.
+    pub fn gone(&mut self, node: usize, peer: &PeerId) {
+        self.asked.retain(|(by, _, of), _| *by != node || of != peer);
+    }
+}
+
 pub fn emitted(checks: &mut Checks, w: &World, node: usize, effect: &Effect) {
     let (bytes, max) = match effect {
         Effect::Gossip(bytes) => (bytes.len(), GOSSIP_MAX_BYTES),

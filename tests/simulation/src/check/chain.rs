@@ -126,9 +126,9 @@ fn follow(checks: &mut Checks, w: &World, node: usize, log: PeerId, row: &LogRow
     let note = row.note_root.map(|root| (row.note_size, root.0));
     let heads = [note, row.witnessed.map(|(size, root)| (size, root.0)), Some((row.size(), row.frontier.root().0))];
     for (size, claimed) in heads.into_iter().flatten() {
-        let known = &checks.chain.leaves[&log];
-        // A checkpoint may be known before the leaves below it.
-        let Some(below) = known.get(..size as usize) else { continue };
+        // A checkpoint may be known before the leaves below it, or before any.
+        let below = checks.chain.leaves.get(&log).and_then(|known| known.get(..size as usize));
+        let Some(below) = below else { continue };
         let own = *checks.chain.roots.entry((log, size as usize)).or_insert_with(|| root(below));
         if size > 0 && own != claimed {
             let text = format!("{} has a checkpoint of {log} at {size} that its entries do not lead to", w.name(node));
