@@ -78,8 +78,8 @@ impl Parts<'_> {
                 };
                 cx.effect(Effect::Reply { id, result });
             }
-            Input::Fetched { tag, result } => self.replicate.fetched(cx, self.peers, tag, result),
-            Input::Manifest { tag, files } => self.replicate.manifest(cx, self.peers, tag, files),
+            Input::Fetched { tag, result } => self.replicate.fetched(cx, self.peers, tag, result)?,
+            Input::Manifest { tag, files } => self.replicate.manifest(cx, self.peers, tag, files)?,
             Input::Lost(artifact) => self.replicate.lost(cx, artifact)?,
         }
         // With records of its own the step ends here: what follows from them is told when they are part of the view.

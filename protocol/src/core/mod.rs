@@ -24,8 +24,6 @@ mod standing;
 mod start;
 mod succession;
 mod sync;
-#[cfg(test)]
-mod tests;
 mod voids;
 
 use std::collections::BTreeMap;

@@ -94,6 +94,10 @@ impl Replicate {
     /// [`RowsError`] if the view fails.
     pub fn work(&mut self, cx: &mut Cx<'_>, peers: &Peers, standing: &mut Standing) -> Result<(), RowsError> {
         if !cx.is_member() {
+            // Nothing is due either, or an expelled node would be woken without end. What is missing stays marked in the view.
+            self.jobs.clear();
+            self.by_tag.clear();
+            self.announce_ms = None;
             return Ok(());
         }
         let now = cx.now.mono_ms;
@@ -165,11 +169,11 @@ impl Replicate {
             let missing = cx.view.get(Table::Local, &key::missing(&place.0, place.1))?.is_some();
             let row = if missing { release_at(cx, *place)? } else { None };
             match (row, self.jobs.get_mut(place)) {
-                (None, Some(job)) => {
-                    for tag in job.active.keys().chain(&job.reading) {
-                        self.by_tag.remove(tag);
-                    }
-                    self.jobs.remove(place);
+                (None, Some(_)) => self.forget(place),
+                // Of a log that has forked another branch counts now, with another release at the same place.
+                (Some(row), Some(job)) if row.manifest != job.row.manifest => {
+                    self.forget(place);
+                    self.jobs.insert(*place, Job::new(row));
                 }
                 (Some(row), Some(job)) => {
                     let over = job.over_limit;
@@ -187,6 +191,14 @@ impl Replicate {
             }
         }
         Ok(())
+    }
+
+    /// Ends a job, and waits for nothing that it asked for.
+    fn forget(&mut self, place: &Place) {
+        let Some(job) = self.jobs.remove(place) else { return };
+        for tag in job.active.keys().chain(&job.reading) {
+            self.by_tag.remove(tag);
+        }
     }
 
     /// Starts what can be started of one job.
@@ -230,10 +242,19 @@ impl Replicate {
     }
 
     /// A fetch has ended.
-    pub fn fetched(&mut self, cx: &mut Cx<'_>, peers: &Peers, tag: u64, result: Result<(), FetchError>) {
-        let Some(place) = self.by_tag.remove(&tag) else { return };
-        let Some(job) = self.jobs.get_mut(&place) else { return };
-        let Some((artifact, from)) = job.active.remove(&tag) else { return };
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails.
+    pub fn fetched(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peers: &Peers,
+        tag: u64,
+        result: Result<(), FetchError>,
+    ) -> Result<(), RowsError> {
+        let Some(place) = self.by_tag.remove(&tag) else { return Ok(()) };
+        let Some(job) = self.jobs.get_mut(&place) else { return Ok(()) };
+        let Some((artifact, from)) = job.active.remove(&tag) else { return Ok(()) };
         match result {
             Ok(()) => {
                 job.artifacts.push(artifact.hash.0);
@@ -243,7 +264,7 @@ impl Replicate {
                     job.reading = Some(tag);
                     self.by_tag.insert(tag, place);
                     cx.effect(Effect::ReadManifest { tag, hash: artifact.hash });
-                    return;
+                    return Ok(());
                 }
             }
             Err(error) => {
@@ -268,25 +289,28 @@ impl Replicate {
                         job.why.clone_from(text);
                         let wait = RETRY_MIN_MS.saturating_mul(1 << job.failures.min(20)).min(RETRY_MAX_MS);
                         job.retry_ms = Some(cx.now.mono_ms + wait);
-                        return;
+                        return Ok(());
                     }
                     FetchError::Refused(_) | FetchError::Connection(_) => {}
                 }
             }
         }
-        self.finish_or_go_on(cx, peers, place);
+        self.finish_or_go_on(cx, peers, place)
     }
 
     /// A manifest was read.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the view fails.
     pub fn manifest(
         &mut self,
         cx: &mut Cx<'_>,
         peers: &Peers,
         tag: u64,
         files: Result<Vec<(Blake3, Sha256, u64)>, FetchError>,
-    ) {
-        let Some(place) = self.by_tag.remove(&tag) else { return };
-        let Some(job) = self.jobs.get_mut(&place) else { return };
+    ) -> Result<(), RowsError> {
+        let Some(place) = self.by_tag.remove(&tag) else { return Ok(()) };
+        let Some(job) = self.jobs.get_mut(&place) else { return Ok(()) };
         job.reading = None;
         match files {
             Err(FetchError::Refused(why)) => {
@@ -296,7 +320,7 @@ impl Replicate {
                 let (log, index) = place;
                 let reason = job.why.clone();
                 cx.event(EventKind::ReleaseBlocked { log, index, reason });
-                return;
+                return Ok(());
             }
             // It was damaged, or the disk failed, since it came: it is fetched again.
             Err(error) => {
@@ -304,7 +328,7 @@ impl Replicate {
                 *job = Job { failures, code: "local", why: error.text().to_owned(), ..Job::new(job.row.clone()) };
                 let wait = RETRY_MIN_MS.saturating_mul(1 << failures.min(20)).min(RETRY_MAX_MS);
                 job.retry_ms = Some(cx.now.mono_ms + wait);
-                return;
+                return Ok(());
             }
             Ok(files) => {
                 job.manifest_read = true;
@@ -328,25 +352,30 @@ impl Replicate {
                     let (log, index) = place;
                     let reason = job.why.clone();
                     cx.event(EventKind::ReleaseBlocked { log, index, reason });
-                    return;
+                    return Ok(());
                 }
             }
         }
-        self.finish_or_go_on(cx, peers, place);
+        self.finish_or_go_on(cx, peers, place)
     }
 
-    fn finish_or_go_on(&mut self, cx: &mut Cx<'_>, peers: &Peers, place: Place) {
+    fn finish_or_go_on(&mut self, cx: &mut Cx<'_>, peers: &Peers, place: Place) -> Result<(), RowsError> {
         let complete =
             self.jobs.get(&place).is_some_and(|j| j.manifest_read && j.todo.is_empty() && j.active.is_empty());
         if !complete {
             self.advance(cx, peers, place);
-            return;
+            return Ok(());
         }
-        let Some(job) = self.jobs.remove(&place) else { return };
+        let Some(job) = self.jobs.remove(&place) else { return Ok(()) };
+        // What came meanwhile may have put another release there, or none; if it is missing, it gets a job of its own.
+        if release_at(cx, place)?.is_none_or(|row| row.manifest != job.row.manifest) {
+            return Ok(());
+        }
         let (log, index) = place;
         cx.record(Record::Local(Local::Held { log, index, artifacts: job.artifacts }));
         cx.event(EventKind::ReleaseAvailable { log, index });
         self.announce_soon(cx);
+        Ok(())
     }
 
     /// What is held has changed.

@@ -6,6 +6,7 @@ use crate::charter::certificate::Certified;
 use crate::charter::order;
 use crate::documents::Change;
 use crate::ids::{Blake3, Handle, MemberId, PeerId, Sha256};
+use crate::record::OrderingBundle;
 use crate::view::rows::RowsError;
 use crate::view::state::ReleaseRow;
 use crate::wire::Holdings;
@@ -134,6 +135,11 @@ impl Core {
     /// The agreement on the next charter.
     pub fn agreement(&self) -> Option<order::Status> {
         self.agree.order().map(order::Order::status)
+    }
+
+    /// Signed messages of that agreement, newest round first, as members that ask are shown them; as many as fit `max_bytes`.
+    pub fn ordering(&self, max_bytes: usize) -> Vec<OrderingBundle> {
+        self.agree.bundles(max_bytes)
     }
 
     /// Requests to join.

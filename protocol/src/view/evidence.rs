@@ -198,7 +198,7 @@ pub fn promises(rows: &dyn Rows, log: &PeerId) -> Result<Vec<CosignedRow>, RowsE
 }
 
 /// The charter by which cosignatures of these nodes make a checkpoint of `size` witnessed, if one does: the last one below it in
-/// the log. Of a log of which so much is not held, any that lists it: it is counted again when it is held.
+/// the log. Of a log of which so much is not held, any that may be it: it is counted again when it is held.
 fn counted(
     charters: &Charters,
     rows: &Overlay<'_>,
@@ -233,7 +233,10 @@ fn charters_at(rows: &Overlay<'_>, row: &LogRow, log: &PeerId, size: u64, newest
             at = Some(state::decode::<u64>(&value)?);
         }
     }
-    Ok(at.into_iter().collect())
+    // Where less is held, later charters may follow below it. Else a node that closed a forked log early would ask for other
+    // witnesses than those that hold more of it, and never come to hold more itself.
+    let last = if size > row.size() { newest } else { 0 };
+    Ok(at.map_or_else(Vec::new, |at: u64| (at..=last.max(at)).collect()))
 }
 
 /// Whether cosignatures by these nodes make a checkpoint of `log` witnessed: by k - 1 other members with a vote, each counted once.

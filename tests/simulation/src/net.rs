@@ -2,20 +2,37 @@
 
 use std::collections::BTreeSet;
 
-use super::{Happening, World};
-use crate::core::{Effect, FetchError, FetchOrder, Input, serve};
-use crate::ids::{PeerId, Sha256};
-use crate::limits::FRAME_MAX_BYTES;
-use crate::release::manifest::Manifest;
-use crate::wire;
-use crate::wire::sync::Request;
+use crate::world::{Happening, World};
+use verbund_protocol::core::{Effect, FetchError, FetchOrder, Input, serve};
+use verbund_protocol::ids::{PeerId, Sha256};
+use verbund_protocol::limits::{FRAME_MAX_BYTES, GOSSIP_MAX_BYTES};
+use verbund_protocol::release::manifest::Manifest;
+use verbund_protocol::wire::sync::{Refusal, Request, Response};
+use verbund_protocol::wire::{self, Gossip};
 
 /// After this long a request has failed, in milliseconds.
 const TIMEOUT_MS: u64 = 10_000;
+/// Gossip messages that are remembered for whoever repeats them.
+const OVERHEARD_MAX: usize = 64;
 
 impl World {
     fn delay(&mut self) -> u64 {
-        self.rng.between(1, self.faults.delay_max_ms)
+        let delay = self.rng.between(1, self.faults.delay_max_ms);
+        if self.faults.stragglers == 0 || !self.rng.permille(self.faults.stragglers) {
+            return delay;
+        }
+        self.trace.count("straggler");
+        delay * self.rng.between(2, 50)
+    }
+
+    /// Whether a message is lost on its way, by chance or because nothing passes that way.
+    fn lost(&mut self, from: usize, to: usize, chance: u64) -> bool {
+        let chance = self.rng.permille(chance);
+        let lost = chance || self.mute.contains(&(from, to));
+        if lost {
+            self.trace.count("message lost");
+        }
+        lost
     }
 
     pub fn reachable(&self, a: usize, b: usize) -> bool {
@@ -34,7 +51,7 @@ impl World {
     }
 
     /// Tells each core whom it is connected with: whoever it lets in and reaches. The other may take it for a stranger.
-    pub(super) fn link(&mut self) {
+    pub(crate) fn link(&mut self) {
         self.links_due = false;
         for a in 0..self.nodes.len() {
             if !self.nodes[a].up() {
@@ -47,6 +64,7 @@ impl World {
             let before = std::mem::replace(&mut self.nodes[a].linked, linked.clone());
             for b in before.difference(&linked) {
                 let peer = self.nodes[b.0].peer();
+                self.checked(|checks, _| checks.bounds.gone(a, &peer));
                 self.step(a, Input::Disconnected(peer));
             }
             for b in linked.difference(&before) {
@@ -57,7 +75,7 @@ impl World {
     }
 
     /// Carries out the effects that wait for nothing that is not durable.
-    pub(super) fn carry_out(&mut self, node: usize) {
+    pub(crate) fn carry_out(&mut self, node: usize) {
         while let Some((needs, _)) = self.nodes[node].effects.front() {
             if *needs > self.nodes[node].disk.durable {
                 return;
@@ -68,8 +86,13 @@ impl World {
     }
 
     fn effect(&mut self, node: usize, effect: Effect) {
+        self.checked(|checks, w| checks.emitted(w, node, &effect));
         match effect {
             Effect::Gossip(bytes) => {
+                if self.overheard.len() >= OVERHEARD_MAX {
+                    self.overheard.remove(0);
+                }
+                self.overheard.push(bytes.clone());
                 self.nodes[node].seen.insert(Sha256::of(&bytes));
                 self.spread(node, None, &bytes);
             }
@@ -82,6 +105,7 @@ impl World {
             }
             Effect::Ask { tag, peer, bytes } => {
                 let to = self.find(node, &peer).filter(|to| self.mutual(node, *to));
+                self.under_way.insert((node, tag));
                 self.request(node, to, Some(tag), bytes);
             }
             Effect::AskJoin { peer, bytes, .. } => {
@@ -89,8 +113,9 @@ impl World {
                 self.request(node, to, None, bytes);
             }
             Effect::Respond { id, bytes } => {
+                let bytes = if self.nodes[node].forges { self.boast(bytes) } else { bytes };
                 if let Some((to, life, tag)) = self.asked.remove(&(node, id)) {
-                    self.respond(to, life, tag, Ok(bytes));
+                    self.respond(node, to, life, tag, Ok(bytes));
                 }
             }
             Effect::Gate(gate) => {
@@ -119,21 +144,41 @@ impl World {
         }
     }
 
+    /// A status by which its sender has more than there is.
+    fn boast(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let Ok(Response::Status(mut status)) = wire::decode(self.federation, &bytes, FRAME_MAX_BYTES) else {
+            return bytes;
+        };
+        for log in &mut status.logs {
+            (log.size, log.witnessed, log.promises) = (log.size + 1_000, log.witnessed + 1_000, [7; 8]);
+        }
+        (status.charter, status.approvals, status.proofs) = (status.charter + 3, [7; 8], [7; 8]);
+        wire::encode(self.federation, Response::Status(status)).unwrap_or(bytes)
+    }
+
     fn spread(&mut self, node: usize, but: Option<usize>, bytes: &[u8]) {
         for to in 0..self.nodes.len() {
-            if Some(to) == but || !self.mutual(node, to) || self.rng.permille(self.faults.gossip_loss) {
+            if Some(to) == but || !self.mutual(node, to) || self.lost(node, to, self.faults.gossip_loss) {
                 continue;
             }
-            let copies = if self.rng.permille(self.faults.duplicates) { 2 } else { 1 };
-            for _ in 0..copies {
+            let twice = self.rng.permille(self.faults.duplicates);
+            if twice {
+                self.trace.count("message duplicated");
+            }
+            for _ in 0..1 + u8::from(twice) {
                 let delay = self.delay();
                 self.later(delay, to, Happening::Gossip { from: node, bytes: bytes.to_vec() });
             }
         }
     }
 
-    pub(super) fn gossiped(&mut self, node: usize, from: usize, bytes: Vec<u8>) {
+    pub(crate) fn gossiped(&mut self, node: usize, from: usize, bytes: Vec<u8>) {
         if !self.mutual(from, node) || !self.nodes[node].seen.insert(Sha256::of(&bytes)) {
+            return;
+        }
+        if self.nodes[node].full
+            && matches!(wire::decode(self.federation, &bytes, GOSSIP_MAX_BYTES), Ok(Gossip::Log { .. }))
+        {
             return;
         }
         let id = self.id();
@@ -144,7 +189,7 @@ impl World {
 
     fn request(&mut self, node: usize, to: Option<usize>, tag: Option<u64>, bytes: Vec<u8>) {
         let life = self.nodes[node].life;
-        let lost = self.rng.permille(self.faults.request_loss);
+        let lost = self.lost(node, to.unwrap_or(node), self.faults.request_loss);
         match to.filter(|_| !lost) {
             Some(to) => {
                 let delay = self.delay();
@@ -157,7 +202,7 @@ impl World {
         }
     }
 
-    pub(super) fn requested(&mut self, node: usize, from: usize, from_life: u32, tag: Option<u64>, bytes: Vec<u8>) {
+    pub(crate) fn requested(&mut self, node: usize, from: usize, from_life: u32, tag: Option<u64>, bytes: Vec<u8>) {
         let connected = if tag.is_some() { self.mutual(from, node) } else { self.reachable(from, node) };
         if !connected || !self.nodes[node].up() {
             self.answer_later(50, from, from_life, tag, Err("connection lost".to_owned()));
@@ -173,10 +218,24 @@ impl World {
                 self.later(1, node, Happening::Request { from, from_life, tag, bytes });
                 return;
             }
-            let response = serve::entries(disk, log, first).unwrap();
+            let mut response = serve::entries(disk, log, first).unwrap_or(Response::Refused(Refusal::Internal));
+            self.checked(|checks, w| checks.served(w, node, &response));
+            if self.nodes[node].withholds {
+                response = Response::Refused(Refusal::NotHere);
+            }
+            if let (true, Response::Entries(entries)) = (self.nodes[node].forges, &mut response)
+                && let Some(leaf) = entries.leaves.last_mut()
+            {
+                leaf.push(b' ');
+            }
             let bytes = wire::encode(self.federation, response).unwrap();
-            self.respond(from, from_life, tag, Ok(bytes));
+            self.respond(node, from, from_life, tag, Ok(bytes));
             return;
+        }
+        if self.nodes[node].full && tag.is_none() {
+            let refused = wire::join::Refused::NotNow("its disk is nearly full".to_owned());
+            let bytes = wire::encode(self.federation, wire::join::Response::Refused(refused)).unwrap();
+            return self.respond(node, from, from_life, tag, Ok(bytes));
         }
         let id = self.id();
         self.asked.insert((node, id), (from, from_life, tag));
@@ -187,8 +246,8 @@ impl World {
         self.step(node, input);
     }
 
-    fn respond(&mut self, to: usize, life: u32, tag: Option<u64>, result: Result<Vec<u8>, String>) {
-        if self.rng.permille(self.faults.request_loss) {
+    fn respond(&mut self, by: usize, to: usize, life: u32, tag: Option<u64>, result: Result<Vec<u8>, String>) {
+        if self.lost(by, to, self.faults.request_loss) {
             self.answer_later(TIMEOUT_MS, to, life, tag, Err("no answer".to_owned()));
         } else {
             let delay = self.delay();
@@ -207,11 +266,16 @@ impl World {
     fn fetch(&mut self, node: usize, order: FetchOrder) {
         let FetchOrder { tag, from, hash, sha256, size } = order;
         self.nodes[node].fetches.push((from, hash));
+        self.nodes[node].fetching.insert(tag);
         let own = from == self.nodes[node].peer();
         let held = self.nodes[node].artifacts.contains_key(&hash);
         let holder = if own { None } else { self.find(node, &from).filter(|to| self.mutual(node, *to)) };
         let result = match holder {
             _ if held => Ok(()),
+            _ if self.nodes[node].full => Err(FetchError::Full("the disk is nearly full".into())),
+            Some(holder) if self.mute.contains(&(holder, node)) || self.mute.contains(&(node, holder)) => {
+                Err(FetchError::Connection("connection lost".into()))
+            }
             None if own => Err(FetchError::Refused("not here".into())),
             None => Err(FetchError::Connection("not connected".into())),
             Some(holder) if self.nodes[holder].liar => Err(FetchError::Fault("bytes that do not match".into())),

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::World;
-use super::disk::Disk;
-use super::node::Node;
-use super::org::{Made, Org, Wish};
-use crate::charter::certificate::CharterBundle;
-use crate::core::{Command, EventKind, Input, Problem, Reply};
-use crate::ids::{PeerId, Sha256};
-use crate::record::{Batch, Joining, Local, Origin, Record};
-use crate::view::charters::Charters;
-use crate::view::rows::{Rows, Table};
-use crate::view::state::{self, EntryRow, LogRow, ReleaseRow, Verdict, key};
-use crate::wire::ticket::Ticket;
+use crate::disk::Disk;
+use crate::node::Node;
+use crate::org::{Made, Org, Wish};
+use crate::world::World;
+use verbund_protocol::charter::certificate::CharterBundle;
+use verbund_protocol::core::{Command, EventKind, Input, Problem, Reply};
+use verbund_protocol::ids::{PeerId, Sha256};
+use verbund_protocol::record::{Batch, Joining, Local, Origin, Record};
+use verbund_protocol::view::charters::Charters;
+use verbund_protocol::view::rows::{Rows, Table};
+use verbund_protocol::view::state::{self, EntryRow, LogRow, ReleaseRow, Verdict, key};
+use verbund_protocol::wire::ticket::Ticket;
 
 impl World {
     /// A federation with its founder alone.
@@ -50,8 +50,8 @@ impl World {
 
     pub fn invite(&mut self, node: usize, handle: &str, valid_s: u64) -> Result<Ticket, Problem> {
         let (mut id, mut secret) = ([0; 16], [0; 32]);
-        id[..8].copy_from_slice(&self.rng.next().to_le_bytes());
-        secret[..8].copy_from_slice(&self.rng.next().to_le_bytes());
+        id[..8].copy_from_slice(&self.rng.draw().to_le_bytes());
+        secret[..8].copy_from_slice(&self.rng.draw().to_le_bytes());
         let handle = handle.parse().unwrap();
         match self.command(node, Command::Invite { handle, id, secret, valid_s })? {
             Reply::Ticket(line) => Ok(line.parse().unwrap()),
@@ -131,13 +131,25 @@ impl World {
         self.command(node, Command::Append(made.leaf.clone())).map(|_| made)
     }
 
-    pub fn charter(&self, node: usize) -> crate::charter::rules::Charter {
+    pub fn charter(&self, node: usize) -> verbund_protocol::charter::rules::Charter {
         let charters = Charters::default();
         let newest = charters.newest(&self.nodes[node].disk).unwrap();
         newest.map_or_else(
-            || crate::charter::rules::Charter::parse(&self.nodes[0].org.found().0.payload).unwrap(),
+            || verbund_protocol::charter::rules::Charter::parse(&self.nodes[0].org.found().0.payload).unwrap(),
             |c| c.charter.clone(),
         )
+    }
+
+    /// The newest charter that any node which keeps the rules has.
+    pub fn newest_charter(&self) -> verbund_protocol::charter::rules::Charter {
+        let honest = (0..self.nodes.len()).filter(|i| !self.nodes[*i].hostile);
+        let newest = honest.max_by_key(|i| (state::meta(&self.nodes[*i].disk).unwrap().charter, std::cmp::Reverse(*i)));
+        self.charter(newest.unwrap_or(0))
+    }
+
+    /// Whether the node's member stands in the newest charter.
+    pub fn is_member(&self, node: usize) -> bool {
+        self.newest_charter().members.iter().any(|m| m.member == self.nodes[node].org.member)
     }
 
     pub fn log(&self, node: usize, log: PeerId) -> LogRow {
@@ -204,6 +216,11 @@ impl World {
         self.nodes[node].events.iter().filter(|e| what(&e.kind)).count()
     }
 
+    /// What people call the member of a node.
+    pub fn called(&self, peer: &PeerId) -> String {
+        self.nodes.iter().find(|n| n.peer() == *peer).map_or_else(|| "?".to_owned(), |n| n.org.handle.clone())
+    }
+
     /// Where everybody stands, for a failed test.
     pub fn describe(&self) -> String {
         let mut out = format!("at {} ms\n", self.now_ms);
@@ -218,7 +235,7 @@ impl World {
                 self.progress(i)
             );
             for (log, row) in state::logs(&n.disk).unwrap() {
-                let whose = self.nodes.iter().find(|n| n.peer() == log).map_or("?", |n| &n.org.handle);
+                let whose = self.called(&log);
                 out += &format!(
                     "    {whose}: size {} judged {} charter {} note {} end {:?} witnessed {:?} orphan {}\n",
                     row.size(),
@@ -239,6 +256,26 @@ impl World {
                         agreement.step,
                         agreement.eligible.map(short),
                         agreement.proposal.map(short)
+                    );
+                }
+                for missing in core.missing(n.now(self.now_ms)) {
+                    let who: Vec<usize> = (0..self.nodes.len())
+                        .filter(|i| self.nodes[*i].artifacts.contains_key(&missing.release.manifest))
+                        .collect();
+                    let said: Vec<String> = core
+                        .holders(&missing.release.log, missing.release.index)
+                        .iter()
+                        .map(|p| self.called(p))
+                        .collect();
+                    out += &format!(
+                        "    lacks {} {}: {} {}, {} failures, next try in {:?} ms, {} left; manifest at {who:?}, said by {said:?}\n",
+                        missing.release.slug,
+                        missing.release.version,
+                        missing.code,
+                        missing.why,
+                        missing.failures,
+                        missing.next_try_ms,
+                        missing.left.len(),
                     );
                 }
                 for (at, refused) in n
@@ -263,7 +300,10 @@ fn short(hash: Sha256) -> String {
     hash.to_hex()[..6].to_owned()
 }
 
-pub const HANDLES: [&str; 6] = ["de-he", "de-rp", "de-sl", "de-th", "de-bw", "de-ni"];
+pub const HANDLES: [&str; 16] = [
+    "de-he", "de-rp", "de-sl", "de-th", "de-bw", "de-ni", "de-by", "de-be", "de-bb", "de-hb", "de-hh", "de-mv",
+    "de-nw", "de-sn", "de-st", "de-sh",
+];
 
 /// What a founding leaves in the journal.
 pub fn founding(bundle: CharterBundle) -> Batch {

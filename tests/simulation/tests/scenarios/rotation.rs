@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::ends::approve_all;
-use super::world::World;
-use super::world::disk::Disk;
-use super::world::node::Node;
-use super::world::org::{Org, Wish};
-use crate::core::{Command, Input, View as _};
-use crate::documents::{Approval, Change, Document, LogEnd, Standing, Writer};
-use crate::envelope::Envelope;
-use crate::identity::{Identity, Role};
-use crate::ids::{MemberId, PeerId, Sha256};
-use crate::keys::SecretKey;
-use crate::view::rows::Table;
-use crate::view::state::{self, EntryRow, key};
-use crate::wire::{self, Gossip};
+use verbund_protocol::core::{Command, Input, View as _};
+use verbund_protocol::documents::{Approval, Change, Document, LogEnd, Standing, Writer};
+use verbund_protocol::envelope::Envelope;
+use verbund_protocol::identity::{Identity, Role};
+use verbund_protocol::ids::{MemberId, PeerId, Sha256};
+use verbund_protocol::keys::SecretKey;
+use verbund_protocol::view::rows::Table;
+use verbund_protocol::view::state::{self, EntryRow, key};
+use verbund_protocol::wire::{self, Gossip};
+use verbund_simulation::disk::Disk;
+use verbund_simulation::node::Node;
+use verbund_simulation::org::{Org, Wish};
+use verbund_simulation::world::World;
 
 /// The organisation's next identity: another approver, and these nodes besides.
 fn next_identity(org: &Org, approver: &SecretKey, nodes: &[SecretKey]) -> Envelope {
@@ -185,7 +185,7 @@ fn approve_at(w: &mut World, to: usize, change: &Change) {
 /// Hands the ordering messages that a node holds to others.
 fn carry(w: &mut World, from: usize, to: &[usize]) {
     let Some(core) = &w.nodes[from].core else { return };
-    let bundles = core.agree.bundles(1 << 20);
+    let bundles = core.ordering(1 << 20);
     for node in to {
         for bundle in bundles.iter().rev() {
             gossip(w, *node, 0, Gossip::Ordering(vec![bundle.clone()]));

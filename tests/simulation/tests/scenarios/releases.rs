@@ -1,16 +1,16 @@
 //! Releases: published, seen, held, witnessed, recalled, refused.
 
-use super::world::World;
-use super::world::ops::catalogue;
-use super::world::org::{Org, Wish};
-use crate::core::{Command, Event, EventKind, FetchError};
-use crate::documents::{Correction, Document as _};
-use crate::ids::FederationId;
-use crate::keys::SecretKey;
-use crate::log::{Checkpoint, Origin, sign_checkpoint, tree};
-use crate::view::rows::{Rows, Table};
-use crate::view::state::{self, Verdict, key};
-use crate::wire::{self, Gossip};
+use verbund_protocol::core::{Command, Event, EventKind, FetchError};
+use verbund_protocol::documents::{Correction, Document as _};
+use verbund_protocol::ids::FederationId;
+use verbund_protocol::keys::SecretKey;
+use verbund_protocol::log::{Checkpoint, Origin, sign_checkpoint, tree};
+use verbund_protocol::view::rows::{Rows, Table};
+use verbund_protocol::view::state::{self, Verdict, key};
+use verbund_protocol::wire::{self, Gossip};
+use verbund_simulation::ops::catalogue;
+use verbund_simulation::org::{Org, Wish};
+use verbund_simulation::world::World;
 
 fn hund(version: &str) -> Wish<'_> {
     Wish { slug: "hund", version, ..Wish::default() }
@@ -109,7 +109,7 @@ fn append_by_force(w: &mut World, node: usize, leaf: Vec<u8>) -> u64 {
     let message = wire::encode(federation, Gossip::Log { log, note, first, leaves }).unwrap();
     for to in w.up().into_iter().filter(|to| *to != node) {
         let (id, from, bytes) = (w.id(), log, message.clone());
-        w.step(to, crate::core::Input::Gossip { id, from, bytes });
+        w.step(to, verbund_protocol::core::Input::Gossip { id, from, bytes });
     }
     w.crash(node);
     first
@@ -177,7 +177,7 @@ fn rubbish_without_end_is_counted_and_told_now_and_then() {
     let before = w.nodes[0].events.len();
     for n in 0..100_u8 {
         let id = w.id();
-        w.step(0, crate::core::Input::Gossip { id, from, bytes: vec![n; 3] });
+        w.step(0, verbund_protocol::core::Input::Gossip { id, from, bytes: vec![n; 3] });
     }
     let core = w.nodes[0].core.as_ref().unwrap();
     assert_eq!(core.counts().get("bad_gossip"), Some(&100));
@@ -235,7 +235,9 @@ fn a_correction_that_widens_the_audience_lets_others_fetch() {
 fn nothing_is_fetched_from_a_paused_peer() {
     let mut w = World::of(35, 3);
     let peer = w.nodes[0].peer();
-    let note = |paused| Command::Peer(crate::record::PeerNote { peer, addresses: Vec::new(), blocked: false, paused });
+    let note = |paused| {
+        Command::Peer(verbund_protocol::record::PeerNote { peer, addresses: Vec::new(), blocked: false, paused })
+    };
     w.command(1, note(true)).unwrap();
     w.crash(2);
     let made = w.publish(0, &hund("1.0.0")).unwrap();
@@ -293,7 +295,7 @@ fn a_lost_artifact_is_fetched_from_another_holder() {
     w.crash(0);
     let lost = *made.artifacts.keys().next().unwrap();
     w.nodes[1].artifacts.remove(&lost);
-    w.step(1, crate::core::Input::Lost(lost));
+    w.step(1, verbund_protocol::core::Input::Lost(lost));
     assert!(!w.holds(1, &made));
     w.expect(60_000, "it is back", |w| w.holds(1, &made));
     assert_eq!(w.happened(1, |e| matches!(e, EventKind::ArtifactLost { releases: 1, .. })), 1);
@@ -309,7 +311,7 @@ fn a_holder_of_wrong_bytes_is_counted_and_passed_over() {
     }
     for hash in made.artifacts.keys() {
         w.nodes[1].artifacts.remove(hash);
-        w.step(1, crate::core::Input::Lost(*hash));
+        w.step(1, verbund_protocol::core::Input::Lost(*hash));
     }
     w.expect(60_000, "it is back", |w| w.holds(1, &made));
     assert!(w.count(1, "bad_artifact") > 0);
@@ -328,7 +330,7 @@ fn an_own_fault_is_nobody_elses() {
     // Its disk is full for a while.
     let full = |w: &mut World, tag| {
         let result = Err(FetchError::Local("the disk is full".into()));
-        w.step(1, crate::core::Input::Fetched { tag, result });
+        w.step(1, verbund_protocol::core::Input::Fetched { tag, result });
     };
     for tag in 0..3 {
         full(&mut w, tag);

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::world::disk::Disk;
-use super::world::ops::catalogue;
-use super::world::org::{Org, Wish};
-use super::world::{Faults, World};
-use crate::core::Command;
-use crate::ids::PeerId;
-use crate::view::rows::{Rows, Table};
+use verbund_protocol::core::Command;
+use verbund_protocol::ids::PeerId;
+use verbund_protocol::view::rows::{Rows, Table};
+use verbund_simulation::disk::Disk;
+use verbund_simulation::ops::catalogue;
+use verbund_simulation::org::{Org, Wish};
+use verbund_simulation::world::{Faults, World};
 
 /// Seeds of one run of the tests; `VERBUND_SEEDS=from..to` runs others.
 fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
@@ -91,6 +91,7 @@ fn act(w: &mut World, seed: u64, n: usize, versions: &mut u64) {
                 duplicates: w.rng.below(300),
                 delay_max_ms: w.rng.between(1, 800),
                 commit_max_ms: w.rng.between(0, 100),
+                ..Faults::default()
             };
         }
         5..=8 if w.may_sign(node) => {
@@ -100,7 +101,7 @@ fn act(w: &mut World, seed: u64, n: usize, versions: &mut u64) {
                 w.nodes[node].org.release(w.federation, &Wish { slug: "hund", version: &version, ..Wish::default() });
             w.nodes[node].artifacts.extend(made.artifacts);
             let id = w.id();
-            w.step(node, crate::core::Input::Command { id, command: Command::Append(made.leaf) });
+            w.step(node, verbund_protocol::core::Input::Command { id, command: Command::Append(made.leaf) });
         }
         9 if w.may_sign(node) && w.nodes.len() < n + 2 => {
             let handle = format!("de-x{}{}", seed % 10, w.nodes.len());
@@ -115,7 +116,7 @@ fn act(w: &mut World, seed: u64, n: usize, versions: &mut u64) {
                 if w.may_sign(node) {
                     let command = Command::Admit { handle: handle.parse().unwrap(), fingerprint: None };
                     let id = w.id();
-                    w.step(node, crate::core::Input::Command { id, command });
+                    w.step(node, verbund_protocol::core::Input::Command { id, command });
                 }
             }
         }
@@ -167,7 +168,7 @@ fn after_healing_all_have_the_same() {
             members(w).iter().all(|i| w.nodes[*i].disk.scan(Table::Local, b"m", b"", 1).unwrap().is_empty())
         });
         for node in members(&w) {
-            for (log, row) in crate::view::state::logs(&w.nodes[node].disk).unwrap() {
+            for (log, row) in verbund_protocol::view::state::logs(&w.nodes[node].disk).unwrap() {
                 assert!(!row.closed.forked, "seed {seed}: an honest log was taken for forked: {log}");
             }
         }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::charter::certificate::{CharterBundle, Founder, found};
-use crate::charter::rules::{Charter, Member, Rules};
-use crate::documents::{Document, RELEASE_TYPE, Standing, Withdrawal, Writer};
-use crate::envelope::Envelope;
-use crate::identity::{Identity, PublisherRole, Role, Roles};
-use crate::ids::{Blake3, FederationId, MemberId, Sha256, Slug};
-use crate::keys::SecretKey;
-use crate::release::manifest::{FileEntry, Manifest};
-use crate::release::metadata::{Context, Metadata};
-use crate::release::statement::Draft;
+use verbund_protocol::charter::certificate::{CharterBundle, Founder, found};
+use verbund_protocol::charter::rules::{Charter, Member, Rules};
+use verbund_protocol::documents::{Document, RELEASE_TYPE, Standing, Withdrawal, Writer};
+use verbund_protocol::envelope::Envelope;
+use verbund_protocol::identity::{Identity, PublisherRole, Role, Roles};
+use verbund_protocol::ids::{Blake3, FederationId, MemberId, Sha256, Slug};
+use verbund_protocol::keys::SecretKey;
+use verbund_protocol::release::manifest::{FileEntry, Manifest};
+use verbund_protocol::release::metadata::{Context, Metadata};
+use verbund_protocol::release::statement::Draft;
 
 /// Where the clocks of a run start, in seconds since 1970.
 pub const EPOCH_S: u64 = 1_767_225_600;

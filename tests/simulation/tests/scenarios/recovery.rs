@@ -1,11 +1,11 @@
 //! Crashes, old copies of disks, and the start rule.
 
-use super::world::World;
-use super::world::disk::Disk;
-use super::world::ops::catalogue;
-use super::world::org::Wish;
-use crate::core::Command;
-use crate::record::Batch;
+use verbund_protocol::core::Command;
+use verbund_protocol::record::Batch;
+use verbund_simulation::disk::Disk;
+use verbund_simulation::ops::catalogue;
+use verbund_simulation::org::Wish;
+use verbund_simulation::world::World;
 
 fn wish(version: &str) -> Wish<'_> {
     Wish { slug: "hund", version, ..Wish::default() }
@@ -240,7 +240,10 @@ fn a_disk_put_back_after_cosigning_promises_nothing_else() {
         w.publish(3, &wish("1.1.0")).unwrap();
         w.expect(60_000, "it goes on from there", |w| w.cosigned(0, log, me) > promised);
         let held = w.log(1, log);
-        assert!(crate::view::judge::root_matches(&held, &w.nodes[1].disk, promised, root).unwrap(), "seed {seed}");
+        assert!(
+            verbund_protocol::view::judge::root_matches(&held, &w.nodes[1].disk, promised, root).unwrap(),
+            "seed {seed}"
+        );
     }
 }
 
@@ -291,7 +294,7 @@ fn entries_below_an_own_checkpoint_that_nobody_else_has_are_not_written_anew() {
     let (size, frames) = (w.log(0, log).size(), w.nodes[0].disk.durable);
     // The frame of the release before the last: its checkpoint is lost as well, that of the last is not.
     let damaged = (0..frames).rev().map(|n| without(&w, 0, n)).find(|disk| {
-        let row = crate::view::state::log(disk, &log).unwrap().unwrap();
+        let row = verbund_protocol::view::state::log(disk, &log).unwrap().unwrap();
         row.size() < size && row.note_size == size
     });
     w.crash(0);

@@ -1,7 +1,7 @@
 //! A federation in good weather: founded, joined, published in.
 
-use super::world::World;
-use super::world::org::Wish;
+use verbund_simulation::org::Wish;
+use verbund_simulation::world::World;
 
 #[test]
 fn a_founder_alone_writes_its_log() {

@@ -3,19 +3,15 @@
 //! The shell around each core does what a node's driver does: append the batch, fold it, tell the core, and carry out effects
 //! only when all that was appended before them is durable.
 
-pub mod disk;
-pub mod net;
-pub mod node;
-pub mod ops;
-pub mod org;
-pub mod rng;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::Input;
-use crate::ids::FederationId;
-use node::Node;
-use rng::Rng;
+use crate::check::Checks;
+use crate::node::{Armed, Node};
+use crate::org::Made;
+use crate::rng::Rng;
+use crate::trace::Trace;
+use verbund_protocol::core::Input;
+use verbund_protocol::ids::FederationId;
 
 /// What can go wrong, in chances per thousand and milliseconds.
 #[derive(Debug, Clone)]
@@ -26,15 +22,27 @@ pub struct Faults {
     pub request_loss: u64,
     /// Gossip messages that come twice.
     pub duplicates: u64,
+    /// Messages that take up to fifty times as long, so that those behind them overtake.
+    pub stragglers: u64,
     /// Longest delivery.
     pub delay_max_ms: u64,
     /// Longest commit.
     pub commit_max_ms: u64,
+    /// Whether a crash may leave frames that were written and not synced.
+    pub torn: bool,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { gossip_loss: 0, request_loss: 0, duplicates: 0, delay_max_ms: 20, commit_max_ms: 5 }
+        Self {
+            gossip_loss: 0,
+            request_loss: 0,
+            duplicates: 0,
+            stragglers: 0,
+            delay_max_ms: 20,
+            commit_max_ms: 5,
+            torn: false,
+        }
     }
 }
 
@@ -66,6 +74,12 @@ pub enum Happening {
     },
     /// The network looks whom it can connect.
     Links,
+    /// The process ends, if it runs.
+    Crash,
+    /// The process is started, if it does not run.
+    Start,
+    /// The shell fetches what stood in damaged frames.
+    Mend,
 }
 
 pub struct World {
@@ -78,12 +92,23 @@ pub struct World {
     pub faults: Faults,
     /// Pairs of nodes that cannot reach each other.
     pub cut: BTreeSet<(usize, usize)>,
+    /// What the first of the two sends never reaches the second.
+    pub mute: BTreeSet<(usize, usize)>,
+    pub trace: Trace,
+    /// Looks at everything that happens, if anybody does.
+    pub checks: Option<Box<Checks>>,
+    /// Releases that were made, with their artifacts.
+    pub made: Vec<Made>,
+    /// Gossip of late, to be repeated by whoever has an interest in it.
+    pub overheard: Vec<Vec<u8>>,
     queue: BTreeMap<(u64, u64, u64), (usize, Happening)>,
     sequence: u64,
+    /// Sync requests that were sent and neither answered nor given up: node and tag.
+    pub(crate) under_way: BTreeSet<(usize, u64)>,
     /// Requests at a core that wait for its answer: node and id, then who asked, its life, and its tag.
-    asked: BTreeMap<(usize, u64), (usize, u32, Option<u64>)>,
+    pub(crate) asked: BTreeMap<(usize, u64), (usize, u32, Option<u64>)>,
     next_id: u64,
-    links_due: bool,
+    pub(crate) links_due: bool,
     /// Ticks at one instant, to notice a core that wants to be woken without end.
     busy: (u64, u32),
 }
@@ -98,8 +123,14 @@ impl World {
             steps: 0,
             faults: Faults::default(),
             cut: BTreeSet::new(),
+            mute: BTreeSet::new(),
+            trace: Trace::default(),
+            checks: None,
+            made: Vec::new(),
+            overheard: Vec::new(),
             queue: BTreeMap::new(),
             sequence: 0,
+            under_way: BTreeSet::new(),
             asked: BTreeMap::new(),
             next_id: 1,
             links_due: false,
@@ -110,7 +141,7 @@ impl World {
     pub fn later(&mut self, delay_ms: u64, node: usize, what: Happening) {
         self.sequence += 1;
         // Of what happens at one time, the seed chooses what is first.
-        let order = if matches!(what, Happening::Commit { .. }) { self.sequence } else { self.rng.next() };
+        let order = if matches!(what, Happening::Commit { .. }) { self.sequence } else { self.rng.draw() };
         self.queue.insert((self.now_ms + delay_ms, order, self.sequence), (node, what));
     }
 
@@ -162,7 +193,11 @@ impl World {
     pub fn step(&mut self, node: usize, input: Input) {
         let now = self.now_ms;
         self.steps += 1;
-        self.nodes[node].step(now, input);
+        if !self.nodes[node].up() {
+            return;
+        }
+        self.trace.input(now, node, &input);
+        self.nodes[node].step(now, input, &mut self.trace);
         self.settle(node);
     }
 
@@ -201,16 +236,49 @@ impl World {
                 self.nodes[node].tick_at_ms = u64::MAX;
                 self.step(node, Input::Tick);
             }
-            Happening::Commit { life, upto } if self.nodes[node].life == life => {
-                let disk = &mut self.nodes[node].disk;
-                disk.durable = disk.durable.max(upto);
-                self.carry_out(node);
+            Happening::Commit { life, upto } if self.nodes[node].life == life => self.committed(node, upto),
+            Happening::Input { life, input } if self.nodes[node].life == life => {
+                if let Input::Answer { tag, .. } = &input {
+                    self.under_way.remove(&(node, *tag));
+                }
+                let input = self.nodes[node].let_in(input);
+                self.step(node, input);
             }
-            Happening::Input { life, input } if self.nodes[node].life == life => self.step(node, input),
             Happening::Tick { .. } | Happening::Commit { .. } | Happening::Input { .. } => {}
             Happening::Request { from, from_life, tag, bytes } => self.requested(node, from, from_life, tag, bytes),
             Happening::Gossip { from, bytes } => self.gossiped(node, from, bytes),
             Happening::Links => self.link(),
+            Happening::Crash if self.nodes[node].up() => self.crash(node),
+            Happening::Start if !self.nodes[node].up() => self.start(node),
+            Happening::Mend => self.mend(node),
+            Happening::Crash | Happening::Start => {}
+        }
+    }
+
+    fn committed(&mut self, node: usize, upto: usize) {
+        if self.nodes[node].armed == Some(Armed::BeforeCommit) {
+            self.trace.count("crash before commit");
+            return self.crash(node);
+        }
+        let disk = &mut self.nodes[node].disk;
+        disk.durable = disk.durable.max(upto);
+        if self.nodes[node].armed == Some(Armed::AfterCommit) {
+            self.trace.count("crash after commit, before effects");
+            return self.crash(node);
+        }
+        self.carry_out(node);
+    }
+
+    /// Whether a sync request of `node` is still to be answered.
+    pub fn open(&self, node: usize, tag: u64) -> bool {
+        self.under_way.contains(&(node, tag))
+    }
+
+    /// Lets the checkers look, if there are any.
+    pub fn checked(&mut self, look: impl FnOnce(&mut Checks, &Self)) {
+        if let Some(mut checks) = self.checks.take() {
+            look(&mut checks, self);
+            self.checks = Some(checks);
         }
     }
 
@@ -224,9 +292,21 @@ impl World {
     }
 
     pub fn crash(&mut self, node: usize) {
-        self.nodes[node].crash();
+        // Frames that were written need not be lost where nobody waited for the disk.
+        let written = self.nodes[node].disk.journal.len() - self.nodes[node].disk.durable;
+        let survive = if self.faults.torn && written > 0 { self.rng.below(written as u64 + 1) as usize } else { 0 };
+        if self.faults.torn && survive < written {
+            self.trace.count("torn tail");
+        }
+        if self.nodes[node].armed.is_some() {
+            let after = self.rng.between(50, 20_000);
+            self.later(after, node, Happening::Start);
+        }
+        self.nodes[node].crash(survive);
         self.asked.retain(|(at, _), _| *at != node);
+        self.under_way.retain(|(at, _)| *at != node);
         self.links_soon();
+        self.checked(|checks, w| checks.crashed(w, node));
     }
 
     /// Cuts each of `left` off from each of `right`.
@@ -241,6 +321,7 @@ impl World {
 
     pub fn heal(&mut self) {
         self.cut.clear();
+        self.mute.clear();
         self.faults = Faults::default();
         self.links_soon();
     }

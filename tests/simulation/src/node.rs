@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::disk::Disk;
-use super::org::{EPOCH_S, Org};
-use crate::core::{Core, Effect, Event, Input, Now, Own, Problem, Reply, Settings};
-use crate::ids::{Blake3, FederationId, PeerId, Sha256};
+use crate::check::refusals;
+use crate::disk::Disk;
+use crate::org::{EPOCH_S, Org};
+use crate::trace::Trace;
+use verbund_protocol::core::{Core, Effect, Event, Input, Now, Own, Problem, Reply, Settings};
+use verbund_protocol::ids::{Blake3, FederationId, PeerId, Sha256};
+use verbund_protocol::limits::FRAME_MAX_BYTES;
+use verbund_protocol::wire;
+use verbund_protocol::wire::sync::Response;
 
 /// Steps that may follow from one input: more means that the core never settles.
 const SETTLE_MAX: usize = 200;
@@ -36,10 +41,43 @@ pub struct Node {
     pub replies: BTreeMap<u64, Result<Reply, Problem>>,
     /// Fetches that it was told to do: whom it asked for what.
     pub fetches: Vec<(PeerId, Blake3)>,
+    /// Fetches that have not ended.
+    pub fetching: BTreeSet<u64>,
     /// Serves wrong bytes.
     pub liar: bool,
     /// How many manifests it will find damaged when it reads them.
     pub unreadable: u32,
+    /// It belongs to a member that breaks the rules on purpose: nothing is expected of it.
+    pub hostile: bool,
+    /// It answers requests for entries with nothing.
+    pub withholds: bool,
+    /// It answers requests for entries with others.
+    pub forges: bool,
+    /// Its disk was put back, emptied or damaged once.
+    pub restored: bool,
+    /// It asked to join while the run went on.
+    pub newcomer: bool,
+    /// It runs beside the node whose key it has.
+    pub twin: bool,
+    /// It writes nothing, and mirrors beside the node that writes for its member.
+    pub mirror: bool,
+    /// It is not started any more.
+    pub retired: bool,
+    /// Its disk is full: whatever grows is turned away at the door.
+    pub full: bool,
+    /// Where it will crash.
+    pub armed: Option<Armed>,
+    /// What its steps did that they must not.
+    pub slips: Vec<String>,
+}
+
+/// Where a crash is aimed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Armed {
+    /// A batch was written, and was about to become durable.
+    BeforeCommit,
+    /// A batch is durable, and nothing that follows from it was done.
+    AfterCommit,
 }
 
 impl Node {
@@ -76,8 +114,20 @@ impl Node {
             events: Vec::new(),
             replies: BTreeMap::new(),
             fetches: Vec::new(),
+            fetching: BTreeSet::new(),
             liar: false,
             unreadable: 0,
+            hostile: false,
+            withholds: false,
+            forges: false,
+            restored: false,
+            newcomer: false,
+            twin: false,
+            mirror: false,
+            retired: false,
+            full: false,
+            armed: None,
+            slips: Vec::new(),
         }
     }
 
@@ -104,8 +154,8 @@ impl Node {
         self.core = Some(core);
     }
 
-    /// The process dies: what was not durable is gone.
-    pub fn crash(&mut self) {
+    /// The process dies: what was not durable is gone, but for the first `survive` frames.
+    pub fn crash(&mut self, survive: usize) {
         self.core = None;
         self.life += 1;
         self.effects.clear();
@@ -113,21 +163,41 @@ impl Node {
         self.linked.clear();
         self.seen.clear();
         self.judging.clear();
+        self.fetching.clear();
         self.tick_at_ms = u64::MAX;
-        self.disk = self.disk.crashed();
+        self.armed = None;
+        self.disk.crash(survive);
+    }
+
+    /// What a full disk turns away at the door: other members' entries. They are asked for again at the next poll.
+    pub fn let_in(&self, input: Input) -> Input {
+        let Input::Answer { tag, result: Ok(bytes) } = &input else { return input };
+        let me = self.peer();
+        let grows = |response: Response| matches!(response, Response::Entries(entries) if entries.log != me);
+        if self.full && wire::decode(self.federation, bytes, FRAME_MAX_BYTES).is_ok_and(grows) {
+            return Input::Answer { tag: *tag, result: Err("the disk is nearly full".to_owned()) };
+        }
+        input
     }
 
     /// One input, and the steps that follow from what it recorded.
-    pub fn step(&mut self, now_ms: u64, input: Input) {
+    pub fn step(&mut self, now_ms: u64, input: Input, trace: &mut Trace) {
         let now = self.now(now_ms);
         let Some(core) = &mut self.core else { return };
+        if let Input::Fetched { tag, .. } = &input {
+            self.fetching.remove(tag);
+        }
         let mut input = input;
         for turn in 0.. {
             assert!(turn < SETTLE_MAX, "{} never settles", self.org.handle);
+            let before: u64 = core.counts().values().sum();
             let step = core.step(now, input, &self.disk).unwrap();
+            trace.output(&step.effects);
+            self.slips.extend(refusals::step(before, core.counts().values().sum(), &step.effects));
             let more = !step.batch.is_empty();
             if more {
                 self.disk.append(step.batch);
+                trace.batch(&self.disk.journal[self.disk.journal.len() - 1]);
             }
             let needs = self.disk.journal.len();
             let (questions, effects) = step.effects.into_iter().partition::<Vec<_>, _>(Effect::is_question);

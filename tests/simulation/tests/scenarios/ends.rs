@@ -1,15 +1,16 @@
 //! Where logs end: expulsion, hand-over, leaving, forks.
 
-use super::world::World;
-use super::world::disk::Disk;
-use super::world::node::Node;
-use super::world::ops::catalogue;
-use super::world::org::{EPOCH_S, Wish};
-use crate::core::{Command, Event, EventKind};
-use crate::documents::{Approval, Change, Document, Leave, LogEnd, Writer};
-use crate::ids::{PeerId, Sha256};
-use crate::log::{Checkpoint, Origin, sign_cosignature};
-use crate::record::{Batch, OrderingBundle, Record};
+use verbund_protocol::core::{Command, Event, EventKind};
+use verbund_protocol::documents::{Approval, Change, Document, Leave, LogEnd, Ordering, Writer};
+use verbund_protocol::envelope::Envelope;
+use verbund_protocol::ids::{PeerId, Sha256};
+use verbund_protocol::log::{Checkpoint, Origin, sign_cosignature};
+use verbund_protocol::record::{Batch, OrderingBundle, Record};
+use verbund_simulation::disk::Disk;
+use verbund_simulation::node::Node;
+use verbund_simulation::ops::catalogue;
+use verbund_simulation::org::{EPOCH_S, Wish};
+use verbund_simulation::world::World;
 
 fn wish(version: &str) -> Wish<'_> {
     Wish { slug: "hund", version, ..Wish::default() }
@@ -112,9 +113,10 @@ pub fn approve_all(w: &mut World, change: &Change) {
         let by = w.nodes[node].org.clone();
         let approval = Approval { federation: w.federation, member: by.member, base_version, change: change.clone() };
         let bytes = approval.seal(&[&by.approver]).unwrap().into_bytes();
-        let message = crate::wire::encode(w.federation, crate::wire::Gossip::Document(bytes)).unwrap();
+        let message =
+            verbund_protocol::wire::encode(w.federation, verbund_protocol::wire::Gossip::Document(bytes)).unwrap();
         let (id, from) = (w.id(), w.nodes[2].peer());
-        w.step(0, crate::core::Input::Gossip { id, from, bytes: message });
+        w.step(0, verbund_protocol::core::Input::Gossip { id, from, bytes: message });
     }
 }
 
@@ -376,14 +378,15 @@ fn a_fork_at_one_size_is_found_by_what_was_cosigned() {
 
 /// The proposal that a node holds, as it shows it to others.
 fn proposal(w: &World, node: usize) -> Option<OrderingBundle> {
-    let bundles = w.nodes[node].core.as_ref()?.agree.bundles(1 << 20);
+    let bundles = w.nodes[node].core.as_ref()?.ordering(1 << 20);
     bundles.into_iter().find(|bundle| bundle.payload.is_some())
 }
 
 fn show(w: &mut World, node: usize, bundle: OrderingBundle) {
-    let bytes = crate::wire::encode(w.federation, crate::wire::Gossip::Ordering(vec![bundle])).unwrap();
+    let bytes =
+        verbund_protocol::wire::encode(w.federation, verbund_protocol::wire::Gossip::Ordering(vec![bundle])).unwrap();
     let (id, from) = (w.id(), w.nodes[1].peer());
-    w.step(node, crate::core::Input::Gossip { id, from, bytes });
+    w.step(node, verbund_protocol::core::Input::Gossip { id, from, bytes });
 }
 
 /// A node that learns of an expulsion by the proposal alone, without the approvals behind it having come by themselves.
@@ -398,9 +401,10 @@ fn shown_an_expulsion(seed: u64) -> (World, OrderingBundle) {
     let approval =
         Approval { federation: w.federation, member: org.member, base_version: 4, change: Change::Expel { member } };
     let bytes = approval.seal(&[&org.approver]).unwrap().into_bytes();
-    let message = crate::wire::encode(w.federation, crate::wire::Gossip::Document(bytes)).unwrap();
+    let message =
+        verbund_protocol::wire::encode(w.federation, verbund_protocol::wire::Gossip::Document(bytes)).unwrap();
     let (id, from) = (w.id(), w.nodes[2].peer());
-    w.step(1, crate::core::Input::Gossip { id, from, bytes: message });
+    w.step(1, verbund_protocol::core::Input::Gossip { id, from, bytes: message });
     w.expect(120_000, "proposed", |w| proposal(w, 1).is_some());
     let bundle = proposal(&w, 1).unwrap();
     (w, bundle)
@@ -439,10 +443,7 @@ fn a_proposal_without_its_approvals_keeps_the_whole_one_out_nowhere() {
     // Nor does anything come in that nobody needs.
     let junk = OrderingBundle { approvals: vec![vec![b' '; 60_000]; 30], payload: Some(vec![7; 9_000]), ..bundle };
     show(&mut w, 0, junk);
-    assert_eq!(
-        w.nodes[0].core.as_ref().unwrap().agree.bundles(1 << 20).iter().filter(|b| b.payload.is_some()).count(),
-        1
-    );
+    assert_eq!(w.nodes[0].core.as_ref().unwrap().ordering(1 << 20).iter().filter(|b| b.payload.is_some()).count(), 1);
 }
 
 #[test]
@@ -463,7 +464,9 @@ fn nobody_votes_to_end_a_log_below_what_it_cosigned() {
     w.partition(&[3], &[0, 1, 2]);
     expel(&mut w, &[0, 1, 2], "de-th");
     w.run(240_000);
-    let said = w.nodes[0].core.as_ref().unwrap().agree.order().unwrap().own_messages();
+    let bundles = w.nodes[0].core.as_ref().unwrap().ordering(1 << 20);
+    let messages = bundles.iter().map(|b| Ordering::open(&Envelope::parse(&b.message).unwrap()).unwrap());
+    let said: Vec<Ordering> = messages.filter(|m| m.member == w.nodes[0].org.member).collect();
     assert!(!said.is_empty() && said.iter().all(|m| m.value.is_none()), "{said:?}");
     assert_eq!(w.charter(1).version, 4);
 }

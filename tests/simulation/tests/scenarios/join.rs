@@ -1,10 +1,10 @@
 //! Joining: tickets, requests, approvals, refusals.
 
-use super::world::World;
-use super::world::org::Org;
-use crate::core::{Command, EventKind, Reply};
+use verbund_protocol::core::{Command, EventKind, Reply};
+use verbund_simulation::org::Org;
+use verbund_simulation::world::World;
 
-fn found_and_invite(seed: u64, handle: &str, valid_s: u64) -> (World, crate::wire::ticket::Ticket) {
+fn found_and_invite(seed: u64, handle: &str, valid_s: u64) -> (World, verbund_protocol::wire::ticket::Ticket) {
     let mut w = World::founded(seed, "de-he");
     w.run(100);
     let ticket = w.invite(0, handle, valid_s).unwrap();
@@ -127,11 +127,11 @@ fn two_claims_to_one_handle_need_a_fingerprint() {
     let right = w.newcomer(Org::new("de-rp"), &one);
     let wrong = w.newcomer(Org::named("de-rp", "impostor"), &other);
     w.expect(30_000, "both are lodged", |w| [right, wrong].iter().all(|n| w.progress(*n).contains("approvals")));
-    let handle: crate::ids::Handle = "de-rp".parse().unwrap();
+    let handle: verbund_protocol::ids::Handle = "de-rp".parse().unwrap();
     assert_eq!(w.admit(0, "de-rp").unwrap_err().code, "ambiguous");
     let admit = |fingerprint| Command::Admit { handle: handle.clone(), fingerprint: Some(fingerprint) };
     assert_eq!(w.command(0, admit("1".into())).unwrap_err().code, "wrong_fingerprint");
-    let fingerprint = crate::identity::fingerprint(w.nodes[right].org.member.as_bytes());
+    let fingerprint = verbund_protocol::identity::fingerprint(w.nodes[right].org.member.as_bytes());
     w.command(0, admit(fingerprint)).unwrap();
     w.expect(30_000, "the right one is in", |w| w.charter(0).members.len() == 2 && w.progress(right) == "member");
     assert_eq!(w.charter(0).by_handle(&handle).unwrap().member, w.nodes[right].org.member);

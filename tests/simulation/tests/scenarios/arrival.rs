@@ -1,21 +1,24 @@
 //! The catalogue does not depend on what arrived when.
 
-use super::world::World;
-use super::world::disk::Disk;
-use super::world::ops::catalogue;
-use super::world::org::Wish;
-use super::world::rng::Rng;
-use crate::core::{Command, View as _};
-use crate::ids::PeerId;
-use crate::record::{Batch, Record};
-use crate::view::rows::Table;
-use crate::view::state::{self, EntryRow, key};
+use verbund_protocol::core::{Command, View as _};
+use verbund_protocol::ids::PeerId;
+use verbund_protocol::record::{Batch, Record};
+use verbund_protocol::view::rows::Table;
+use verbund_protocol::view::state::{self, EntryRow, key};
+use verbund_simulation::disk::Disk;
+use verbund_simulation::ops::catalogue;
+use verbund_simulation::org::Wish;
+use verbund_simulation::rng::Rng;
+use verbund_simulation::world::World;
 
 /// What a node received, record by record: charters, and each log's entries in pieces of one or two.
 fn received(w: &World, node: usize) -> (Vec<Record>, Vec<(PeerId, Vec<Record>)>) {
     let disk = &w.nodes[node].disk;
-    let charters =
-        crate::view::charters::bundles(disk, 1, usize::MAX).unwrap().into_iter().map(Record::Charter).collect();
+    let charters = verbund_protocol::view::charters::bundles(disk, 1, usize::MAX)
+        .unwrap()
+        .into_iter()
+        .map(Record::Charter)
+        .collect();
     let mut logs = Vec::new();
     for (log, row) in state::logs(disk).unwrap() {
         let mut records = Vec::new();
