@@ -17,6 +17,7 @@ pub mod log;
 pub mod provenance;
 pub mod record;
 pub mod release;
+pub mod seeded;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;

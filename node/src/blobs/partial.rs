@@ -130,7 +130,10 @@ impl Partial {
         let claimed = claimed.map_err(StoreError::io("read", &self.paths.bitmap))?;
         // Without a claim every group is looked at; what was never written costs nothing, as its parents are not here either.
         let candidates = claimed.map_or(vec![(0, tree::groups(size))], |map| map.ranges(true));
-        let ranges = tree::chunk_ranges(size, candidates);
+        let ranges = tree::chunk_ranges(size, candidates.iter().copied());
+        if verbund_protocol::seeded::bug("resume_unverified") {
+            candidates.iter().for_each(|(start, end)| (*start..*end).for_each(|group| self.bitmap.insert(group)));
+        }
         let root = blake3::Hash::from(*hash.as_bytes());
         let outboard = PostOrderOutboard { root, tree: self.tree, data: &self.outboard };
         for range in valid_ranges(outboard, &self.data, &ranges) {
@@ -279,7 +282,7 @@ impl Partial {
         self.extend_digest(size)?;
         if let (Some(digest), Some(expected)) = (self.digest.take(), sha256) {
             let actual = Sha256(digest.state.finalize().into());
-            if actual != expected {
+            if actual != expected && !verbund_protocol::seeded::bug("sha256_unchecked") {
                 // Nothing to resume: the same bytes would arrive again.
                 self.paths.remove()?;
                 return Err(FinishError::Sha256(actual));

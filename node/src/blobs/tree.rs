@@ -134,7 +134,8 @@ impl Proof {
 
     /// Accepts a group if `data` hashes to what its parent says; otherwise changes nothing.
     pub(super) fn leaf(&mut self, offset: u64, is_root: bool, data: &[u8]) -> bool {
-        if self.expected.last() != Some(&group_hash(offset, data, is_root)) {
+        let wrong = self.expected.last() != Some(&group_hash(offset, data, is_root));
+        if wrong && !verbund_protocol::seeded::bug("groups_unverified") {
             return false;
         }
         self.expected.pop();

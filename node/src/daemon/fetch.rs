@@ -144,7 +144,7 @@ impl Fetcher {
             Some(_) => {}
         }
         match self.blobs.sha256(&order.hash).await {
-            Ok(sha256) if sha256 == order.sha256 => Ok(()),
+            Ok(sha256) if sha256 == order.sha256 || verbund_protocol::seeded::bug("held_is_believed") => Ok(()),
             Ok(sha256) => Err(CoreError::Refused(format!("the manifest is wrong: the artifact has {sha256}"))),
             Err(e) => Err(CoreError::Refused(e.to_string())),
         }
@@ -234,12 +234,15 @@ fn refers(rows: &dyn Rows, member: &MemberId, handle: &str, hash: &Blake3) -> Re
         let Some(process) = rows.get(Table::Releases, &[b"l", place].concat())? else { continue };
         let Some(release) = state::get::<ReleaseRow>(rows, Table::Releases, &process)? else { continue };
         let counts = state::log(rows, &release.log)?.is_some_and(|log| log.counts(release.index));
-        if !counts || erased(rows, &release)? {
+        if !verbund_protocol::seeded::bug("serve_what_was_erased") && (!counts || erased(rows, &release)?) {
             continue;
         }
         known = true;
         // As the one who asks sees it: a correction may have widened the audience.
-        if release.member == *member || audience::admits(rows, &release, handle)? {
+        if release.member == *member
+            || verbund_protocol::seeded::bug("serve_outside_audience")
+            || audience::admits(rows, &release, handle)?
+        {
             return Ok(Decision::Serve);
         }
     }

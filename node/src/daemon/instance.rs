@@ -135,14 +135,27 @@ impl Instance {
         listen: Vec<HostPort>,
         announce: Vec<String>,
     ) -> Result<Arc<Self>, InstanceError> {
-        let dir = folder(data_dir, federation);
         let config = &shared.config;
         let mut options = store::Options::new(federation.0);
         options.segment_bytes = config.store.segment_size.0;
         options.cache_bytes = config.store.cache.0;
         options.floor_bytes = config.limits.disk_floor.0 / 4;
+        Self::start_on(&options, data_dir, federation, begin, shared, listen, announce)
+    }
+
+    /// As [`Instance::start`], with a store that is set up otherwise.
+    fn start_on(
+        options: &store::Options,
+        data_dir: &Path,
+        federation: FederationId,
+        begin: Begin,
+        shared: &Shared,
+        listen: Vec<HostPort>,
+        announce: Vec<String>,
+    ) -> Result<Arc<Self>, InstanceError> {
+        let (dir, config) = (folder(data_dir, federation), &shared.config);
         let ahead = Arc::<Ahead>::default();
-        let (store, report) = open(&dir, &options, &ahead)?;
+        let (store, report) = open(&dir, options, &ahead)?;
         if matches!(begin, Begin::Open) && unbegun(&report) {
             store.close()?;
             return Err(InstanceError::Unbegun);

@@ -38,7 +38,7 @@ pub fn contradiction(rows: &dyn Rows) -> Result<Option<String>, RowsError> {
         if let Some(size) = wrong {
             return Ok(Some(format!("a hash of the log of {log} is wrong at size {size}")));
         }
-        if tree != row.frontier || !due.is_empty() {
+        if (tree != row.frontier || !due.is_empty()) && !verbund_protocol::seeded::bug("hashes_unchecked") {
             return Ok(Some(format!("the hashes of the log of {log} do not lead to its root")));
         }
     }

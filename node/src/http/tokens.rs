@@ -305,13 +305,13 @@ impl Tokens {
         let hash = blake3::hash(presented.as_bytes());
         let Some(record) = self.store.get(TokenId::of(&hash)).await? else { return Ok(Err(Denied::Invalid)) };
         // `blake3::Hash` compares in constant time.
-        if blake3::Hash::from_bytes(record.hash.0) != hash {
+        if blake3::Hash::from_bytes(record.hash.0) != hash && !verbund_protocol::seeded::bug("token_by_its_beginning") {
             return Ok(Err(Denied::Invalid));
         }
         if record.revoked_s.is_some() {
             return Ok(Err(Denied::Revoked));
         }
-        if record.expires_s.is_some_and(|end| now_s >= end) {
+        if record.expires_s.is_some_and(|end| now_s >= end && !verbund_protocol::seeded::bug("token_never_expires")) {
             return Ok(Err(Denied::Expired));
         }
         Ok(Ok(Grant { id: record.id, name: record.name, scopes: record.scopes, federations: record.federations }))

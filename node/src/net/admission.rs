@@ -116,7 +116,11 @@ impl Admission {
 
     /// The kind that a connection of `peer` would have now.
     pub(super) fn kind_of(&self, peer: &PeerId) -> Kind {
-        if self.members.contains(peer) { Kind::Member } else { Kind::Stranger }
+        if self.members.contains(peer) || verbund_protocol::seeded::bug("gate_open") {
+            Kind::Member
+        } else {
+            Kind::Stranger
+        }
     }
 
     /// The kind of an open connection.

@@ -123,7 +123,10 @@ impl Committer {
         self.commit(written)
     }
 
-    fn commit(&mut self, written: Vec<Staged>) -> io::Result<()> {
+    fn commit(&mut self, mut written: Vec<Staged>) -> io::Result<()> {
+        if verbund_protocol::seeded::bug("acknowledge_before_sync") {
+            self.publish(std::mem::take(&mut written));
+        }
         if self.writer.sync()? {
             self.progress.syncs.fetch_add(1, Ordering::Relaxed);
         }

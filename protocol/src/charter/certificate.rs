@@ -170,7 +170,12 @@ impl Certified {
 
 fn verify(prev: Option<&Certified>, bundle: &CharterBundle) -> Result<Certified, CertificateError> {
     let checked = approved(prev, bundle)?;
-    let needed = super::rules::quorum(checked.voters.len());
+    let majority = checked.voters.len() / 2 + 1;
+    let needed = if crate::seeded::bug("simple_majority_of_votes") {
+        majority
+    } else {
+        super::rules::quorum(checked.voters.len())
+    };
     let got = precommits(prev, &checked.charter, checked.hash, bundle, &checked.known, &checked.voters)?;
     if got < needed {
         return Err(CertificateError::Precommits { got, needed });
@@ -203,9 +208,11 @@ fn approved(prev: Option<&Certified>, bundle: &CharterBundle) -> Result<Approved
         known.add_writer(writer)?;
     }
     let voters: BTreeSet<_> = prev.map_or(&charter, |p| &p.charter).voting().into_iter().collect();
-    let needed = super::rules::quorum(voters.len());
+    let majority = voters.len() / 2 + 1;
+    let needed =
+        if crate::seeded::bug("simple_majority_of_approvals") { majority } else { super::rules::quorum(voters.len()) };
     let got = approvals(prev, &charter, federation, bundle, &known, &voters)?;
-    if got < needed {
+    if got + usize::from(crate::seeded::bug("one_approval_less")) < needed {
         return Err(CertificateError::Approvals { got, needed });
     }
     Ok(Approved { charter, hash, federation, known, voters })
@@ -227,7 +234,8 @@ fn follows(prev: Option<&Certified>, charter: &Charter, hash: Sha256) -> Result<
     if let Change::Expel { member } = change {
         check_stops(prev, member, &charter.stops)?;
     }
-    if prev.charter.next(prev.hash, change, &charter.stops)? != *charter {
+    let next = prev.charter.next(prev.hash, change, &charter.stops)?;
+    if next != *charter && !crate::seeded::bug("charter_says_more") {
         return refuse("it says more than its change makes of the version before");
     }
     Ok(prev.federation)
@@ -266,10 +274,12 @@ fn approvals(
         let envelope = Envelope::parse(bytes)?;
         let approval = Approval::open(&envelope)?;
         let fits = approval.federation == federation
-            && approval.base_version == prev.map_or(0, |p| p.charter.version)
+            && (approval.base_version == prev.map_or(0, |p| p.charter.version)
+                || crate::seeded::bug("replay_approval"))
             && Some(&approval.change) == change.as_ref()
             && voters.contains(&approval.member);
-        if fits && !members.contains(&approval.member) && known.approved_by(&approval.member, &envelope) {
+        let by_member = known.approved_by(&approval.member, &envelope) || crate::seeded::bug("approval_unsigned");
+        if fits && !members.contains(&approval.member) && by_member {
             members.insert(approval.member);
         }
     }
@@ -292,11 +302,12 @@ fn precommits(
         let fits = vote.kind == VoteKind::Precommit
             && vote.height == charter.version
             && vote.federation == prev.map(|p| p.federation)
-            && vote.prev == prev.map(|p| p.hash)
+            && (vote.prev == prev.map(|p| p.hash) || crate::seeded::bug("forget_charter_parent"))
             && vote.value == Some(hash)
             && voters.contains(&vote.member);
         if fits && known.writes_for(&vote.member, vote.writer) && envelope.signed_by(&vote.writer.key()) {
-            rounds.entry(vote.round).or_default().insert(vote.member);
+            let round = if crate::seeded::bug("add_up_rounds") { 0 } else { vote.round };
+            rounds.entry(round).or_default().insert(vote.member);
         }
     }
     Ok(rounds.values().map(BTreeSet::len).max().unwrap_or(0))
@@ -320,7 +331,13 @@ fn pin(
         if !identity.identity.has_node(&writer.writer.peer) {
             return Err(CertificateError::Writer { member, why: "its node is not among the identity's nodes" });
         }
-        if let Some(node) = identity.identity.roles.nodes.iter().find(|node| !nodes.insert(**node)) {
+        if let Some(node) = identity
+            .identity
+            .roles
+            .nodes
+            .iter()
+            .find(|node| !nodes.insert(**node) && !crate::seeded::bug("node_of_two_members"))
+        {
             return Err(CertificateError::NodeTwice { member, node: PeerId(*node) });
         }
         identities.insert(member, identity.clone());

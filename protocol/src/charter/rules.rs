@@ -159,7 +159,8 @@ impl Charter {
     }
     /// Ids of the members that vote, ascending.
     pub fn voting(&self) -> Vec<MemberId> {
-        self.members.iter().filter(|m| m.standing == Standing::Full).map(|m| m.member).collect()
+        let votes = |m: &&Member| m.standing == Standing::Full || crate::seeded::bug("associate_votes");
+        self.members.iter().filter(votes).map(|m| m.member).collect()
     }
     /// How many voting members must agree on the next version.
     pub fn quorum(&self) -> usize {

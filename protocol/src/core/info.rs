@@ -53,7 +53,8 @@ pub fn keep_info(cx: &mut Cx<'_>, bytes: &[u8]) -> bool {
     if info.federation != cx.federation || !envelope.signed_by(&info.peer.key()) {
         return false;
     }
-    if !info_of(cx, &info.peer).is_ok_and(|held| held.is_none_or(|held| held.time_s < info.time_s)) {
+    let newer = |held: NodeInfo| held.time_s < info.time_s || crate::seeded::bug("node_info_replayed");
+    if !info_of(cx, &info.peer).is_ok_and(|held| held.is_none_or(newer)) {
         return false;
     }
     cx.record(Record::Document(bytes.to_vec()));

@@ -69,7 +69,10 @@ fn lodge_request(
     }
     let charter = cx.charter.clone().ok_or(Ok(Refused::NotNow("it is in no federation yet".into())))?;
     let ticket: Option<TicketRow> = state::get(cx.view, Table::Local, &key::ticket(&lodge.ticket)).map_err(Err)?;
-    let ticket = ticket.filter(|t| t.secret_hash == Sha256::of(&lodge.secret)).ok_or(Ok(Refused::UnknownTicket))?;
+    let ticket = ticket
+        .filter(|t| t.secret_hash == Sha256::of(&lodge.secret) || crate::seeded::bug("ticket_without_secret"))
+        .ok_or(Ok(Refused::UnknownTicket))?;
+    let ticket = TicketRow { used_by: ticket.used_by.filter(|_| !crate::seeded::bug("ticket_used_again")), ..ticket };
     let parse = |bytes: &Vec<u8>| Envelope::parse(bytes).map_err(|e| invalid(e.to_string()));
     let chain = lodge.identities.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let identity = VerifiedIdentity::chain(&chain).map_err(|e| invalid(e.to_string()))?;
@@ -86,10 +89,10 @@ fn lodge_request(
         let other = "another request was lodged with this ticket before; ask for a new ticket";
         return if held.is_some() { Ok(()) } else { Err(invalid(other.into())) };
     }
-    if cx.now.wall_s() > ticket.expires_s {
+    if cx.now.wall_s() > ticket.expires_s && !crate::seeded::bug("expired_ticket") {
         return Err(Ok(Refused::Expired));
     }
-    if identity.identity.handle != ticket.handle {
+    if identity.identity.handle != ticket.handle && !crate::seeded::bug("ticket_for_any_handle") {
         return Err(Ok(Refused::OtherHandle(ticket.handle)));
     }
     if charter.charter.by_handle(&ticket.handle).is_some() {

@@ -88,7 +88,7 @@ pub fn take(cx: &mut Cx<'_>, recovering: bool, entries: sync::Entries) -> Result
     let checkpoint = signed.as_ref().map(|signed| signed.checkpoint().head());
     let by_note = checkpoint.is_some_and(leads);
     match head {
-        None if by_note => {}
+        None if by_note || signed.is_some() && crate::seeded::bug("leaves_without_consistency") => {}
         None => return Ok(signed.map_or(Taken::Known, |signed| Taken::Diverged(Box::new(signed)))),
         // Of a log that did not fork, any later checkpoint leads past the end that is known.
         Some(end) if leads(end) || by_note && frontier.size() < end.size && !row.closed.forked => {}
@@ -187,27 +187,45 @@ pub fn close(cx: &mut Cx<'_>, proof: ForkProof) -> Result<(), Result<Fault, Rows
 /// [`RowsError`] if the view fails.
 pub fn cosign(cx: &mut Cx<'_>, log: PeerId, row: &LogRow, expelled: &BTreeSet<MemberId>) -> Result<(), RowsError> {
     let me = cx.own.node.peer();
-    let Some(root) = row.note_root.filter(|_| row.note_size > 0 && row.note_size == row.size()) else { return Ok(()) };
+    let Some(root) = row
+        .note_root
+        .filter(|_| row.note_size > 0 && (row.note_size == row.size() || crate::seeded::bug("cosign_unseen")))
+    else {
+        return Ok(());
+    };
     let others = cx.charter.as_ref().is_some_and(|c| c.writers.values().any(|w| w.writer.peer == log));
-    if log == me || !others || !cx.is_writer() || row.end().is_some() || row.orphan || root != row.frontier.root() {
+    if log == me
+        || !others
+        || !cx.is_writer()
+        || row.end().is_some()
+        || row.orphan
+        || root != row.frontier.root() && !crate::seeded::bug("cosign_unseen")
+    {
         return Ok(());
     }
     let held: Option<CosignedRow> = state::get(cx.view, Table::Promises, &key::cosigned(&log, &me))?;
     if let Some(held) = held {
         // SPEC: cosigned sizes never fall, and each extends the one before.
-        if held.size >= row.size() || !root_matches(row, cx.view, held.size, held.root)? {
+        let falls = held.size >= row.size() && !crate::seeded::bug("cosign_smaller");
+        if falls || !crate::seeded::bug("cosign_other_branch") && !root_matches(row, cx.view, held.size, held.root)? {
             return Ok(());
         }
     }
     // SPEC: from the moment that an expulsion is eligible, the log of that member is cosigned no further.
-    if cx.charter.as_ref().and_then(|c| c.member_of(&log)).is_some_and(|member| expelled.contains(&member)) {
+    if cx
+        .charter
+        .as_ref()
+        .and_then(|c| c.member_of(&log))
+        .is_some_and(|member| expelled.contains(&member) && !crate::seeded::bug("cosign_the_expelled"))
+    {
         return Ok(());
     }
-    let Ok(checkpoint) = Checkpoint::new(Origin::new(cx.federation, log), row.size(), root) else { return Ok(()) };
+    let size = row.note_size;
+    let Ok(checkpoint) = Checkpoint::new(Origin::new(cx.federation, log), size, root) else { return Ok(()) };
     if let Ok(cosignature) = sign_cosignature(&cx.own.node, cx.now.wall_s(), &checkpoint) {
-        cx.record(Record::Cosigned { log, size: row.size(), root, cosignature });
-        cx.gossip(Gossip::Cosigned { log, size: row.size(), root, cosignature });
-        cx.event(EventKind::Cosigned { log, size: row.size(), by: me });
+        cx.record(Record::Cosigned { log, size, root, cosignature });
+        cx.gossip(Gossip::Cosigned { log, size, root, cosignature });
+        cx.event(EventKind::Cosigned { log, size, by: me });
     }
     Ok(())
 }
@@ -237,7 +255,9 @@ pub fn take_cosignature(
     }
     let checkpoint =
         Checkpoint::new(origin, size, root).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
-    verify_cosignature(&cosignature, &checkpoint).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
+    if !crate::seeded::bug("cosignature_unverified") {
+        verify_cosignature(&cosignature, &checkpoint).map_err(|e| Ok(Fault::new("bad_cosignature", e.to_string())))?;
+    }
     if own_freshness {
         return Ok(peers.fresh(log, cosignature.time_s));
     }

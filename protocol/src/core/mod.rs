@@ -4,6 +4,8 @@
 //! and only then are the effects carried out. Deterministic: the same inputs give the same outputs. No clock, no IO.
 
 mod agree;
+#[cfg(test)]
+mod alone;
 mod answers;
 mod api;
 mod approve;

@@ -95,7 +95,7 @@ pub fn holds_stops(cx: &Cx<'_>, bundle: &CharterBundle) -> Result<bool, RowsErro
         };
         let cosigned: Option<CosignedRow> =
             state::get(cx.view, Table::Promises, &key::cosigned(&stop.log, &cx.own.node.peer()))?;
-        if !held || cosigned.is_some_and(|c| c.size > stop.size) {
+        if !held || cosigned.is_some_and(|c| c.size > stop.size && !crate::seeded::bug("end_below_cosigned")) {
             return Ok(false);
         }
     }

@@ -93,3 +93,18 @@ fn a_chain_ends_with_its_longest_length() {
     let longer = newest.next(&follow(&newest, 1).seal(&[&key(1)]).unwrap());
     assert_eq!(longer, Err(IdentityError::ChainLength(IDENTITY_CHAIN_MAX + 1)));
 }
+
+#[test]
+fn one_key_that_signs_twice_reaches_no_threshold() {
+    let role = Role { keys: vec![key(1).public(), key(2).public()], threshold: 2 };
+    let both = Envelope::sign("t", b"{}".to_vec(), [&key(1), &key(2)]).unwrap();
+    assert!(role.signed(&both));
+    // The first key's signature stands under both key ids.
+    let twice = String::from_utf8(Envelope::sign("t", b"{}".to_vec(), [&key(1)]).unwrap().into_bytes()).unwrap();
+    let (start, end) = (twice.find(r#"{"keyid""#).unwrap(), twice.rfind(']').unwrap());
+    let renamed = twice[start..end].replace(&key(1).public().to_string(), &key(2).public().to_string());
+    let twice = format!("{},{renamed}{}", &twice[..end], &twice[end..]);
+    let twice = Envelope::parse(twice.as_bytes()).unwrap();
+    assert!(!role.signed(&twice), "two signatures, one key");
+    assert!(Role { threshold: 1, ..role }.signed(&twice));
+}

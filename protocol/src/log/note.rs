@@ -330,7 +330,10 @@ fn log_signature(
     let mut found: Option<[u8; 64]> = None;
     for line in lines.iter().collect::<BTreeSet<_>>() {
         let fault = match <[u8; 64]>::try_from(line.signature.as_slice()) {
-            Ok(signature) if keys::verify(&origin.peer.key(), body.as_bytes(), &signature) => {
+            Ok(signature)
+                if keys::verify(&origin.peer.key(), body.as_bytes(), &signature)
+                    || crate::seeded::bug("note_unsigned") =>
+            {
                 found = found.or(Some(signature));
                 continue;
             }

@@ -250,6 +250,9 @@ pub fn check_consistency(
     within("size", to, 1, LOG_SIZE_MAX)?;
     within("earlier size", from, 1, to)?;
     let path = bounded(path)?;
+    if crate::seeded::bug("consistency_unchecked") {
+        return Ok(());
+    }
     tlog::check_tree(&path, to, inner(to_root), from, inner(from_root)).map_err(|_| TreeError::Invalid)
 }
 

@@ -8,7 +8,7 @@ mod owners;
 mod reference;
 mod said;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod voids;
 
 use std::cell::RefCell;

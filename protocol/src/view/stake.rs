@@ -124,6 +124,9 @@ struct Scope<'a> {
 /// # Errors
 /// [`RowsError`] if the view fails.
 pub fn counted(rows: &dyn Rows, place: Place, counts: Override<'_>) -> Result<bool, RowsError> {
+    if crate::seeded::bug("ignore_log_end") {
+        return Ok(true);
+    }
     match counts(&place.log, place.index) {
         Some(fits) => Ok(fits),
         None => Ok(state::log(rows, &place.log)?.is_some_and(|row| row.counts(place.index))),
@@ -135,7 +138,8 @@ pub fn counted(rows: &dyn Rows, place: Place, counts: Override<'_>) -> Result<bo
 /// # Errors
 /// [`RowsError`] if the view fails.
 pub fn first(rows: &dyn Rows, table: Table, main: &[u8], counts: Override<'_>) -> Result<Option<Place>, RowsError> {
-    Ok(candidates(rows, table, main, counts, 1)?.pop())
+    let looked_at = if crate::seeded::bug("later_version_wins") { usize::MAX } else { 1 };
+    Ok(candidates(rows, table, main, counts, looked_at)?.pop())
 }
 
 /// The first `limit` entries that could stand in the row `main` and count.
@@ -191,7 +195,7 @@ fn elect(rows: &mut Overlay<'_>, table: Table, main: &[u8], scope: &Scope<'_>) -
         }
         all.push(place);
     }
-    if standing != winner {
+    if standing != winner && !(standing.is_some() && crate::seeded::bug("first_arrival_wins")) {
         if let Some(old) = standing {
             demote(rows, table, main, old)?;
         }
@@ -362,7 +366,7 @@ fn settle_at(
         return if transfer { resettle(rows, &member, &slug, scope) } else { Ok(()) };
     }
     elect(rows, table, main, scope)?;
-    if table == Table::Releases {
+    if table == Table::Releases && !crate::seeded::bug("move_not_resettled") {
         for (member, slug) in moved::predecessors(rows, main)? {
             resettle(rows, &member, &slug, scope)?;
         }

@@ -121,7 +121,9 @@ impl LogRow {
         if let Some((size, _)) = self.closed.charter {
             return Some(size);
         }
-        let fork = self.closed.forked.then(|| self.witnessed.map_or(0, |(size, _)| size));
+        let fork = self.closed.forked.then(|| {
+            self.witnessed.map_or(0, |(size, _)| if crate::seeded::bug("close_fork_at_zero") { 0 } else { size })
+        });
         match (self.closed.owner, fork) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

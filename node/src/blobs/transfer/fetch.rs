@@ -205,7 +205,7 @@ async fn prove_size(
                 proof.leaf(offset, is_root, group)
             }),
         };
-        if !valid {
+        if !valid && !verbund_protocol::seeded::bug("believe_a_holders_size") {
             return wrong;
         }
     }

@@ -309,7 +309,8 @@ async fn fetch(folder: &Folder, entry: &FileEntry, mut pieces: Bytestream) -> Re
         }
     }
     let found = draft.digest();
-    if found != (FileDigest { size: entry.size, sha256: entry.sha256 }) {
+    let right = FileDigest { size: entry.size, sha256: entry.sha256 };
+    if found != right && !verbund_protocol::seeded::bug("pull_unverified") {
         let text = format!(
             "{} is not what the release says: expected {} bytes {}, received {} bytes {}; it was not written",
             clean(&entry.path),

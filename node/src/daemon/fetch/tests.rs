@@ -35,3 +35,21 @@ fn an_artifact_is_served_where_a_release_that_the_peer_may_have_refers_to_it() {
     mitte.erase(&gone);
     assert_eq!(asked(&mitte, OTHER, "de-rp", Blake3([4; 32])), Decision::NotFound);
 }
+
+#[tokio::test]
+async fn what_lies_here_is_held_only_if_it_is_what_the_manifest_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::open(dir.path(), crate::blobs::Options::default()).unwrap();
+    blobs.import_bytes(b"bytes".to_vec()).await.unwrap();
+    let me = PeerId(verbund_protocol::ids::PublicKey([1; 32]));
+    let fetcher = Fetcher::new(blobs, me, Arc::default());
+    let order = |sha256, size| FetchOrder { tag: 1, from: me, hash: Blake3::of(b"bytes"), sha256, size };
+    let good = Sha256::of(b"bytes");
+    fetcher.held(&order(good, 5)).await.unwrap();
+    for wrong in [order(Sha256::of(b"other"), 5), order(good, 6)] {
+        let refused = fetcher.held(&wrong).await.unwrap_err();
+        assert!(matches!(&refused, CoreError::Refused(why) if why.contains("the manifest is wrong")), "{refused:?}");
+    }
+    let absent = FetchOrder { hash: Blake3::of(b"absent"), ..order(good, 5) };
+    assert!(matches!(fetcher.held(&absent).await, Err(CoreError::Refused(_))));
+}

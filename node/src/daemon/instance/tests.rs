@@ -17,6 +17,12 @@ struct Bench {
 }
 
 async fn start(config: Config) -> Bench {
+    let mut options = store::Options::new(FEDERATION.0);
+    options.floor_bytes = config.limits.disk_floor.0 / 4;
+    start_on(options, config).await
+}
+
+async fn start_on(options: store::Options, config: Config) -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_owned();
     let (failed, failures) = mpsc::channel(4);
@@ -46,7 +52,8 @@ async fn start(config: Config) -> Bench {
             writer: Vec::new(),
             request: Vec::new(),
         };
-        Instance::start(&path, FEDERATION, Begin::Join(Box::new(joining)), &shared, listen, Vec::new()).unwrap()
+        let begin = Begin::Join(Box::new(joining));
+        Instance::start_on(&options, &path, FEDERATION, begin, &shared, listen, Vec::new()).unwrap()
     });
     Bench { instance: instance.await.unwrap(), failed: failures, _dir: dir }
 }
@@ -85,6 +92,32 @@ async fn below_the_disk_floor_a_publication_is_refused_with_its_reason_and_other
     let refused = bench.instance.command(Command::Append(vec![1])).await.unwrap().unwrap_err();
     assert_eq!(refused.code, "disk_full");
     bench.instance.command(Command::SyncNow).await.unwrap().unwrap();
+    bench.instance.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_answered_before_it_is_durable() {
+    let disk = store::tests::Handle::default();
+    let mut options = store::Options::new(FEDERATION.0);
+    (options.floor_bytes, options.disk) = (0, Arc::new(disk.clone()));
+    let bench = start_on(options, Config::default()).await;
+    disk.0.stall();
+    let (reply, mut answer) = oneshot::channel();
+    let command = Command::Value { name: "tests/durable".into(), value: vec![1] };
+    bench.instance.letters.send(Mail::Command(command, reply)).await.unwrap();
+    // The loop has taken the command by the time that it answers a question; the second one comes after what it does in between.
+    for _ in 0..2 {
+        bench.instance.query(|_, _, _| ()).await.unwrap();
+    }
+    let waiting = tokio::task::spawn_blocking({
+        let disk = disk.clone();
+        move || disk.0.wait_stalled()
+    });
+    waiting.await.unwrap();
+    bench.instance.query(|_, _, _| ()).await.unwrap();
+    assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty), "answered before the sync");
+    disk.0.release();
+    answer.await.unwrap().unwrap();
     bench.instance.shutdown().await;
 }
 

@@ -122,6 +122,7 @@ impl Head {
     /// Whether `payload` is the one this head was made for.
     pub(crate) fn fits(&self, payload: &[u8]) -> bool {
         crc32c::crc32c_append(self.head, payload) == self.body
+            || verbund_protocol::seeded::bug("frame_with_wrong_checksum")
     }
 
     /// Bytes of the frame: head and payload.

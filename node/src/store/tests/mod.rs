@@ -140,6 +140,8 @@ impl Fold for Toy {
 #[derive(Default)]
 pub struct TestDisk {
     pub syncs: AtomicU64,
+    /// How often names were made durable.
+    pub named: AtomicU64,
     pub fail_sync: AtomicBool,
     pub fail_write: AtomicBool,
     pub free: Mutex<Option<u64>>,
@@ -213,6 +215,7 @@ impl Disk for Handle {
         Ok(Box::new(TestFile(RealDisk.open(path)?, self.clone())))
     }
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        self.0.named.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {

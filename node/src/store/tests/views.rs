@@ -191,6 +191,29 @@ fn flipped_bytes_in_a_larger_view_never_give_other_rows() {
     assert!(built > 0, "no flip was noticed ({caught_up} cost the newest rows)");
 }
 
+#[test]
+fn a_view_that_lost_or_changed_a_row_is_built_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let frames = closed(dir.path(), 20);
+    // As sled itself would not notice it.
+    let spoil = |change: &dyn Fn(&[u8]) -> Option<Vec<u8>>| {
+        let db = ::sled::Config::new().path(dir.path().join("view/sled")).open().unwrap();
+        // Of the rows themselves, and none of what the view notes of itself.
+        let (key, row) = db.range(..[0xff]).next_back().unwrap().unwrap();
+        match change(&row) {
+            Some(row) => db.insert(key, row).unwrap(),
+            None => db.remove(key).unwrap(),
+        };
+        db.flush().unwrap();
+    };
+    spoil(&|_| None);
+    let report = check(dir.path(), &frames);
+    assert!(reason(&report).contains("rows"), "{}", reason(&report));
+    spoil(&|row| Some([&row[..row.len() - 1], &[row[row.len() - 1] ^ 1]].concat()));
+    let report = check(dir.path(), &frames);
+    assert!(reason(&report).contains("checksum"), "{}", reason(&report));
+}
+
 /// sled goes back to an older state (as after a damaged tail), the files of hashes do not.
 #[test]
 fn rewritten_hashes_are_not_taken_for_older_ones() {

@@ -95,7 +95,13 @@ fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<(u32, &'a [u8]), String> {
     let wrong = || format!("the checksum of row {} is wrong", hex::encode(key));
     let (crc, value) = sealed.split_first_chunk::<4>().ok_or_else(wrong)?;
     let crc = u32::from_le_bytes(*crc);
-    if crc32c::crc32c_append(crc32c::crc32c(key), value) == crc { Ok((crc, value)) } else { Err(wrong()) }
+    if crc32c::crc32c_append(crc32c::crc32c(key), value) == crc
+        || verbund_protocol::seeded::bug("row_with_wrong_checksum")
+    {
+        Ok((crc, value))
+    } else {
+        Err(wrong())
+    }
 }
 
 fn stored_key(table: Table, key: &[u8]) -> Vec<u8> {
@@ -208,7 +214,7 @@ fn inspect(db: &Db, schema: u32, verify: bool) -> Result<(Option<Record>, Counts
             let (key, sealed) = row.map_err(text)?;
             tally.add(unseal(&key, &sealed)?.0);
         }
-        if tally != record.tally {
+        if tally != record.tally && !verbund_protocol::seeded::bug("view_with_other_tally") {
             return Err(format!("it has {} rows, and not the {} recorded", tally.rows, record.tally.rows));
         }
     }

@@ -22,7 +22,7 @@ pub(super) struct Guard {
 impl Guard {
     /// Whether nothing was said yet in this slot or after it.
     pub(super) fn allows(&self, round: u32, kind: Kind) -> bool {
-        self.last < Some((round, kind))
+        self.last < Some((round, kind)) || crate::seeded::bug("vote_twice")
     }
 
     /// Notes an own message; `false` if the slot is taken, by the same message or another.

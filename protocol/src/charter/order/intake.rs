@@ -56,6 +56,7 @@ impl Order {
         // Also if it contradicts another own message: a lock too many costs a round, one too few could cost agreement.
         if let (Kind::Precommit, Some(value)) = (message.kind, message.value)
             && self.locked.is_none_or(|lock| lock.round < message.round)
+            && !crate::seeded::bug("restart_unlocked")
         {
             self.lock(Lock { value, round: message.round }, out);
         }

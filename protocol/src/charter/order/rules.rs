@@ -72,10 +72,10 @@ impl Order {
             }
         };
         let vote = match self.verdict(value) {
-            _ if !free => None,                   // 26, 32
-            Some(Verdict::Valid) => Some(value),  // 24, 30
-            Some(Verdict::Invalid) => None,       // 26, 32
-            Some(Verdict::Asked) => return false, // line 57 bounds the wait
+            _ if !free && !crate::seeded::bug("forget_lock") => None, // 26, 32
+            Some(Verdict::Valid) => Some(value),                      // 24, 30
+            Some(Verdict::Invalid) => None,                           // 26, 32
+            Some(Verdict::Asked) => return false,                     // line 57 bounds the wait
             None => {
                 self.ask(value, false, out);
                 return false;

@@ -225,6 +225,21 @@ fn checkpoints_and_paths_that_do_not_hold() {
 }
 
 #[test]
+fn a_manifest_that_the_release_does_not_name() {
+    let (fed, release) = standard();
+    let mut proof = fed.raw(0, &release, &[0, 1, 2, 3, 4]);
+    // Of other files of the same sizes, which lie in the folder.
+    let mut files = release.files.clone();
+    let (sha256, _) = files.values_mut().next().unwrap();
+    let other = crate::ids::Sha256::of(b"another file");
+    let text = String::from_utf8(proof.manifest.0).unwrap();
+    assert!(text.contains(&sha256.to_hex()));
+    proof.manifest = Bin(text.replacen(&sha256.to_hex(), &other.to_hex(), 1).into_bytes());
+    *sha256 = other;
+    refused(&proof.write().unwrap(), &files, None, StepName::Manifest, "the release names sha256:");
+}
+
+#[test]
 fn cosignatures_that_do_not_count_fail_nothing() {
     let (fed, release) = standard();
     let good = fed.raw(0, &release, &[0, 1, 2, 3, 4]);

@@ -1,5 +1,6 @@
 //! The catalogue over a federation that was folded from real records.
 
+mod below;
 pub mod build;
 mod moved;
 

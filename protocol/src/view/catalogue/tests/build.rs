@@ -69,6 +69,12 @@ impl Party {
     pub fn log(&self) -> PeerId {
         key(self.seed, self.node).peer()
     }
+    pub fn node(&self) -> SecretKey {
+        key(self.seed, self.node)
+    }
+    pub fn identity(&self) -> Vec<u8> {
+        self.identity.bytes().to_vec()
+    }
     pub fn approver(&self) -> SecretKey {
         key(self.seed, 1)
     }
