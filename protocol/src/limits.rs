@@ -133,5 +133,5 @@ pub const NOTES_KEPT_MAX: usize = 256;
 /// Void entries of one log that are looked through for those of one process, *local*.
 pub const VOIDS_SCANNED_MAX: usize = 4_096;
 /// Transfers of one process, and releases that take one of them up, that are looked at to settle where the process is: those at
-/// the first places of their logs.
-pub const TRANSFERS_MAX: usize = 64;
+/// the first places of their logs. Few, because each is a question to the view, and a member can repeat both for every entry of its log.
+pub const TRANSFERS_MAX: usize = 16;

@@ -5,6 +5,10 @@
 //! read once. That is the only thing in this crate that comes from outside of its arguments, which is why it stands here alone.
 //! Each bug and the tests that must find it stand in `tests/mutants.tsv`; `scripts/mutants` tries them all.
 
+// A program whose rules can be switched off from outside must never get into operation by mistake.
+#[cfg(all(feature = "seeded-bugs", not(debug_assertions)))]
+compile_error!("`seeded-bugs` is for tests: it is not built in the release profile");
+
 /// Whether the bug `name` is on in this process.
 #[cfg(not(feature = "seeded-bugs"))]
 #[inline(always)]

@@ -102,6 +102,10 @@ pub fn claim(
 /// [`RowsError`] if the view fails.
 pub fn transfer(rows: &mut Overlay<'_>, place: Place, transfer: &Transfer, row: &LogRow) -> Result<(), RowsError> {
     moved::note_transfer(rows, place, transfer)?;
+    if moved::of(rows, &transfer.member, &transfer.process)?.is_some_and(|moved| moved.at < place) {
+        // The first decides: one behind it changes nothing.
+        return Ok(());
+    }
     let counts = judging(place, row);
     let scope = Scope { counts: &counts, judging: Some((place, row.number)) };
     resettle(rows, &transfer.member, &transfer.process, &scope)

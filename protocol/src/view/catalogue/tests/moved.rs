@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::envelope::Envelope;
 use crate::ids::PeerId;
+use crate::limits::TRANSFERS_MAX;
 use crate::view::judge;
 use crate::view::rows::{Row, Rows};
 use crate::view::state::{EntryRow, Verdict};
@@ -165,6 +166,23 @@ fn two_that_give_each_other_their_processes_do_not_go_round_in_circles() {
         let rows = fed.elsewhere(|n| order[n % 3].min(n.saturating_sub(1)));
         assert_eq!(shown(&fed, &rows), shown(&fed, &fed.rows));
     }
+}
+
+#[test]
+fn no_more_transfers_are_looked_at_than_the_limit_says() {
+    let announced = |many: usize| {
+        let mut fed = Fed::of(2);
+        fed.publish(0, "hund", "1.0.0");
+        for n in 0..many {
+            fed.transfer(0, "hund", 1, &format!("nie-{n}"));
+        }
+        fed.transfer(0, "hund", 1, "hund");
+        fed.succeed(1, "hund", "2.0.0", "de-he/hund");
+        fed.publish(0, "hund", "1.1.0");
+        standing(&fed, 0, "hund")
+    };
+    assert_eq!(announced(TRANSFERS_MAX - 1), ["1.0.0"], "the last one that counts");
+    assert_eq!(announced(TRANSFERS_MAX), ["1.0.0", "1.1.0"]);
 }
 
 /// A step of a random story.
