@@ -523,5 +523,8 @@ pub fn problem(error: InstanceError) -> Problem {
              [federation.SLUG] as listen = [\"HOST:PORT\"], start the node again, and repeat the command",
         );
     }
+    if matches!(error, InstanceError::Store(StoreError::Full)) {
+        return Problem::new(Code::DiskFull, error.to_string()).next("`verbund store df` shows what takes the space");
+    }
     Problem::new(Code::Internal, error.to_string()).next("see the daemon's log")
 }

@@ -68,6 +68,9 @@ pub enum StoreError {
         /// The floor in bytes.
         floor: u64,
     },
+    /// The disk has no room for the journal: what was appended waits, and becomes durable when there is some.
+    #[error("the disk is full: nothing can be recorded until there is room. Free or add space; it goes on by itself")]
+    Full,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
