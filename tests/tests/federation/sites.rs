@@ -189,6 +189,11 @@ impl Stage {
 
     /// On a good disk again: everything that was acknowledged is everywhere, provably, and nothing forked.
     fn settled(&mut self, context: &str) {
+        // The disk may have taken the pause and not its end.
+        until(&format!("{context}: {VICTIM} has no pause"), || {
+            let said = self.federation[VICTIM].command(["peer", "resume", "de-sl"]);
+            if said.code == 0 { Ok(()) } else { Err(said.to_string()) }
+        });
         self.federation.connected();
         for (owner, noted) in &self.releases {
             self.federation.settled(&format!("{owner}/feuer"), noted, context);
