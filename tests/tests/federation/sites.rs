@@ -385,6 +385,10 @@ fn a_founding_on_a_full_disk_is_refused_in_words_and_can_be_repeated() {
         if code.is_some() {
             node.kill().start();
         }
+        until(&format!("{context}: nothing waits for the disk any more"), || {
+            let problems = node.status()["problems"].to_string();
+            if problems.contains("journal_full") { Err(problems) } else { Ok(()) }
+        });
         let again = format!("nochmal-{nth}");
         create(&node, &again).unwrap();
         // What was founded is there after a start, too, and of what was not there is nothing that would keep the node from starting.
