@@ -138,7 +138,9 @@ impl Shim {
         let text = std::fs::read_to_string(&self.lines).unwrap_or_default();
         let root = format!("{}/", self.dir.display());
         let split = |line: &str| {
-            let mut parts = line.split('\t').map(|part| part.strip_prefix(&root).unwrap_or(part).to_owned());
+            let below =
+                |path: &str| format!("{path}/").strip_prefix(&root).map(|rest| rest.trim_end_matches('/').to_owned());
+            let mut parts = line.split('\t').map(|part| below(part).unwrap_or_else(|| part.to_owned()));
             let mut part = || parts.next().unwrap_or_default();
             (part(), part(), part())
         };
@@ -154,11 +156,14 @@ impl Shim {
 
 /// A path without names that are chosen by content or counted.
 fn kind(path: &str) -> String {
-    let part = |part: &str| {
-        let (name, end) = part.split_once('.').map_or((part, ""), |(name, end)| (name, end));
-        let chosen = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let end: String = end.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
-        format!("{}{}{}", if chosen { "*" } else { name }, if end.is_empty() { "" } else { "." }, end)
+    let word = |word: &str| {
+        let hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if hex && (word.len() == 2 || word.bytes().any(|byte| byte.is_ascii_digit())) {
+            "*".to_owned()
+        } else {
+            word.to_owned()
+        }
     };
-    path.split('/').map(part).collect::<Vec<_>>().join("/").replace("##", "#")
+    let part = |part: &str| part.split('.').map(word).collect::<Vec<_>>().join(".");
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
 }

@@ -21,6 +21,8 @@ const OTHER: &str = "de-he";
 const COMMAND: Duration = Duration::from_secs(4);
 /// How long a release of another member may take to come, or its absence to be explained, while the disk is bad.
 const RECEIVE: Duration = Duration::from_secs(3);
+/// How long a view that could not be written may go unnoticed, and more.
+const FLUSH: Duration = Duration::from_secs(3);
 /// Of the files published: more than one group, so that there is an outboard, too.
 const BYTES: usize = 40_000;
 
@@ -72,9 +74,16 @@ fn about_the_disk(text: &str) -> bool {
         .any(|word| text.contains(word))
 }
 
-/// How a node ended since its log was `from` long, if it did; it is started again, as a service manager or an operator does.
-fn revived(node: &mut Node, from: usize) -> Option<i32> {
+/// A failed call as the shim notes it: what, path, and new path.
+type Line = (String, String, String);
+
+/// How a node ended over these failed calls, since its log was `from` long, if it did; it is started again, as a service manager or an
+/// operator does.
+fn revived(node: &mut Node, from: usize, failed: &[Line]) -> Option<i32> {
     const FAILED: [&str; 3] = ["the store has failed", "could not be made durable", "the view cannot be read"];
+    // The view's database is flushed half a second after its last change, and says only then what it could not write.
+    let late = failed.iter().any(|(_, path, _)| path.contains("/view/"));
+    let deadline = Instant::now() + if late { FLUSH } else { Duration::ZERO };
     let code = until(&format!("{} answers, or has ended", node.handle), || {
         // What answers may be about to end; its log says so before.
         let answers = node.try_get("/v1/status").is_ok();
@@ -84,7 +93,8 @@ fn revived(node: &mut Node, from: usize) -> Option<i32> {
         let log = node.log();
         match FAILED.iter().find(|words| log[from..].contains(*words)) {
             Some(words) => Err(format!("{words:?}, and it runs")),
-            None if answers => Ok(None),
+            None if answers && Instant::now() >= deadline => Ok(None),
+            None if answers => Err("it may have lost its view, and not know it yet".to_owned()),
             None => Err("neither".to_owned()),
         }
     });
@@ -286,8 +296,8 @@ impl Fault {
     }
 
     /// Whether the node may end with this exit code after these calls failed, the first one first.
-    fn allows(self, code: Option<i32>, failed: &[(String, String, String)]) -> bool {
-        let vital = |(_, path, _): &(String, String, String)| path.contains("journal") || path.starts_with("artifacts");
+    fn allows(self, code: Option<i32>, failed: &[Line]) -> bool {
+        let vital = |(_, path, _): &Line| path.contains("journal") || path.starts_with("artifacts");
         match self {
             // A service manager starts it again by itself: only the view's database cannot wait.
             Self::Full => matches!(code, None | Some(1)),
@@ -318,7 +328,7 @@ fn under_fire(fault: Fault) {
         let calls = fault.calls(&stage.shim);
         stage.shim.heal();
         let failed_calls = stage.shim.lines().split_off(before);
-        let code = revived(&mut stage.federation[VICTIM], from);
+        let code = revived(&mut stage.federation[VICTIM], from, &failed_calls);
         said.push(stage.federation[VICTIM].log()[from..].to_owned());
         assert!(fault.allows(code, &failed_calls), "{context}: ended with {code:?} after {failed_calls:?}");
         assert!(calls.failed == 0 || said.iter().any(|text| about_the_disk(text)), "{context}: nothing is said");
@@ -363,7 +373,7 @@ fn a_start_on_a_bad_disk_says_so_and_the_next_one_on_a_good_disk_has_everything(
             let calls = fault.calls(&stage.shim);
             stage.shim.heal();
             let failed_calls = stage.shim.lines().split_off(before);
-            let code = revived(&mut stage.federation[VICTIM], from);
+            let code = revived(&mut stage.federation[VICTIM], from, &failed_calls);
             let said = stage.federation[VICTIM].log()[from..].to_owned();
             assert!(ended.is_none() || about_the_disk(&said), "{context}: ended without a word of the disk: {said}");
             assert!(fault.allows(code, &failed_calls), "{context}: ended with {code:?} after {failed_calls:?}");
@@ -394,11 +404,12 @@ fn a_founding_on_a_full_disk_is_refused_in_words_and_can_be_repeated() {
     while let Some(nth) = sites.next(failed) {
         let context = format!("SEED={seed} founding, full from call {nth} on");
         let from = node.log().len();
+        let before = shim.lines().len();
         shim.full_from(nth);
         let first = create(&node, &format!("probe-{nth}"));
         let calls = shim.space();
         shim.heal();
-        let code = revived(&mut node, from);
+        let code = revived(&mut node, from, &shim.lines().split_off(before));
         if let Err(said) = &first {
             assert!(about_the_disk(said) || code.is_some(), "{context}: {said}");
         }
@@ -433,7 +444,7 @@ fn an_artifact_is_synced_before_it_gets_its_name_and_then_its_name() {
     stage.settled("traced");
     stage.shim.trace(false);
     let lines = stage.shim.lines();
-    let is_sync = |(what, path, _): &(String, String, String), of: &str| what == "sync" && path == of;
+    let is_sync = |(what, path, _): &Line, of: &str| what == "sync" && path == of;
     let mut sources = BTreeSet::new();
     for (at, (what, path, to)) in lines.iter().enumerate() {
         let (before, after) = (&lines[..at], &lines[at + 1..]);
