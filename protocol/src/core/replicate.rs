@@ -24,6 +24,8 @@ const SCAN_MAX: usize = 512;
 const RETRY_MIN_MS: u64 = 1_000;
 /// Longest wait after a failure, in milliseconds.
 const RETRY_MAX_MS: u64 = 600_000;
+/// Longest pause while the own disk has no room; looking for room costs little.
+const FULL_RETRY_MS: u64 = 10_000;
 /// Announcements are gathered this long, in milliseconds.
 const ANNOUNCE_MS: u64 = 20;
 
@@ -288,7 +290,9 @@ impl Replicate {
                         job.code = if matches!(error, FetchError::Full(_)) { "disk_full" } else { "local" };
                         job.why.clone_from(text);
                         let wait = RETRY_MIN_MS.saturating_mul(1 << job.failures.min(20)).min(RETRY_MAX_MS);
-                        job.retry_ms = Some(cx.now.mono_ms + wait);
+                        // Room comes at once and from outside: the pauses do not grow long.
+                        let most = if job.code == "disk_full" { FULL_RETRY_MS } else { RETRY_MAX_MS };
+                        job.retry_ms = Some(cx.now.mono_ms + wait.min(most));
                         return Ok(());
                     }
                     FetchError::Refused(_) | FetchError::Connection(_) => {}
