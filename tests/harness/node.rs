@@ -319,7 +319,7 @@ impl Node {
         self.get("/v1/events?limit=1000")["events"].as_array().expect("events").clone()
     }
 
-    /// Publishes a folder; what `--json` says.
+    /// Publishes a folder, once the node may sign after a start; what `--json` says.
     #[track_caller]
     pub fn publish(&self, folder: &Path) -> Value {
         self.publish_in(None, folder)
@@ -331,7 +331,11 @@ impl Node {
         let mut arguments: Vec<std::ffi::OsString> = vec!["--json".into(), "--quiet".into()];
         arguments.extend(slug.into_iter().flat_map(|slug| ["--federation".into(), slug.into()]));
         arguments.extend(["publish".into(), folder.into(), "--wait".into(), "durable".into()]);
-        self.command(arguments).json()
+        until(&format!("{} may sign", self.handle), || {
+            let said = self.command(&arguments);
+            if said.code == 8 && said.stderr.contains("\"recovering\"") { Err(said.to_string()) } else { Ok(said) }
+        })
+        .json()
     }
 
     /// Memory of the daemon now, in bytes (resident set).
