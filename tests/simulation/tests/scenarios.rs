@@ -8,6 +8,8 @@
 
 #[path = "scenarios/arrival.rs"]
 mod arrival;
+#[path = "scenarios/branches.rs"]
+mod branches;
 #[path = "scenarios/ends.rs"]
 mod ends;
 #[path = "scenarios/federation.rs"]
