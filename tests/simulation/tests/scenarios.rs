@@ -14,6 +14,8 @@ mod branches;
 mod ends;
 #[path = "scenarios/federation.rs"]
 mod federation;
+#[path = "scenarios/found.rs"]
+mod found;
 #[path = "scenarios/join.rs"]
 mod join;
 #[path = "scenarios/random.rs"]
