@@ -50,8 +50,9 @@ fn build(folder: &Path) {
         Some(name) => name,
     };
     let target = folder.parent().expect("a profile's folder lies in the target folder");
+    // Of the whole workspace: the features of a single package would build half of the dependencies once more.
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "verbund", "--bin", "verbund", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--workspace", "--bin", "verbund", "--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()

@@ -5,7 +5,7 @@
 
 use super::api::Fault;
 use super::inputs::{Parts, Taken};
-use super::{Cx, approve, info, logs, sync};
+use super::{Cx, approve, branch, info, logs, sync};
 use crate::envelope::Envelope;
 use crate::ids::PeerId;
 use crate::limits::FRAME_MAX_BYTES;
@@ -71,7 +71,7 @@ impl Parts<'_> {
                 sync::after_take(cx, self.peers, peer, log, taken).map_err(Err)?;
             }
             (Request::Consistency { log, .. }, Response::Consistency(proof, note)) => {
-                self.consistency(cx, peer, log, &proof, &note)?;
+                branch::explained(cx, self.peers, peer, log, &proof, &note)?;
             }
             (Request::Charters { .. }, Response::Charters(bundles)) => {
                 sync::charters(cx, bundles)?;
@@ -112,30 +112,6 @@ impl Parts<'_> {
             _ => return Err(Ok(Fault::new("bad_answer", "an answer to another question"))),
         }
         Ok(())
-    }
-
-    fn consistency(
-        &self,
-        cx: &mut Cx<'_>,
-        peer: PeerId,
-        log: PeerId,
-        path: &crate::log::ConsistencyProof,
-        note: &[u8],
-    ) -> Taken<()> {
-        let origin = crate::log::Origin::new(cx.federation, log);
-        let theirs =
-            crate::log::open(note, origin, &|_| false).map_err(|e| Ok(Fault::new("bad_note", e.to_string())))?;
-        match logs::prove_fork(cx, &theirs.signed, Some(path)).map_err(Err)? {
-            Some(proof) => logs::close(cx, proof),
-            None => {
-                cx.refuse(
-                    Some(peer),
-                    "bad_entries",
-                    "leaves that do not lead to a checkpoint which extends the own one",
-                );
-                Ok(())
-            }
-        }
     }
 
     fn notes(&mut self, cx: &mut Cx<'_>, notes: wire::sync::Notes) -> Taken<()> {

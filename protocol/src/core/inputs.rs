@@ -221,10 +221,12 @@ impl Parts<'_> {
     fn gossiped(&mut self, cx: &mut Cx<'_>, from: PeerId, message: Gossip) -> Taken<bool> {
         match message {
             Gossip::Log { log, note, first, leaves } => {
+                let bare = leaves.is_empty() || crate::seeded::bug("pass_on_unchecked");
                 let entries = Entries { log, first, leaves, note, proof: None };
                 let taken = logs::take(cx, !self.start.done(), entries)?;
-                // A checkpoint whose leaves did not fit the message is news as well.
-                let news = matches!(taken, logs::Taken::Grew(_) | logs::Taken::Gap);
+                // A checkpoint whose leaves did not fit the message is news as well. Leaves that could not be checked are not
+                // passed on: this node would answer for them.
+                let news = matches!(taken, logs::Taken::Grew(_)) || bare && taken == logs::Taken::Gap;
                 sync::after_take(cx, self.peers, from, log, taken).map_err(Err)?;
                 Ok(news)
             }

@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 
 use super::api::{EventKind, Fault};
+use super::branch::{self, Claim};
 use super::{Cx, peers};
 use crate::ids::{MemberId, PeerId, Sha256};
-use crate::limits::{RESETS_MAX, VOUCHED_MAX, WAITING_MAX};
+use crate::limits::{VOUCHED_MAX, WAITING_MAX};
 use crate::log::{
-    Checkpoint, ConsistencyProof, Cosignature, ForkProof, Head, Origin, SignedCheckpoint, note, sign_cosignature, tree,
-    verify_cosignature,
+    Checkpoint, ConsistencyProof, Cosignature, ForkProof, Frontier, Hashes as _, Head, Origin, SignedCheckpoint, note,
+    sign_cosignature, tree, verify_cosignature,
 };
 use crate::record::Record;
 use crate::view::judge::root_matches;
@@ -66,6 +67,7 @@ pub fn take(cx: &mut Cx<'_>, recovering: bool, entries: sync::Entries) -> Result
     if first > row.size() {
         return Ok(Taken::Gap);
     }
+    let given: Vec<Sha256> = leaves.iter().map(|leaf| tree::leaf_hash(leaf)).collect();
     let have = usize::try_from(row.size() - first).unwrap_or(usize::MAX);
     let mut fresh: Vec<Vec<u8>> = leaves.into_iter().skip(have).collect();
     if let Some(end) = row.end() {
@@ -77,22 +79,27 @@ pub fn take(cx: &mut Cx<'_>, recovering: bool, entries: sync::Entries) -> Result
     if fresh.is_empty() {
         return signed.map_or(Ok(Taken::Known), |signed| known_note(cx, &row, signed)).map_err(Err);
     }
-    let hashes: Vec<Sha256> = fresh.iter().map(|leaf| tree::leaf_hash(leaf)).collect();
     let mut frontier = row.frontier.clone();
-    frontier.extend(&hashes).map_err(|e| Ok(Fault::new("bad_entries", e.to_string())))?;
-    let leads = |to: Head| match frontier.size().cmp(&to.size) {
-        std::cmp::Ordering::Equal => frontier.root() == to.root,
-        std::cmp::Ordering::Less => proof.as_ref().is_some_and(|p| p.check(frontier.head(), to).is_ok()),
-        std::cmp::Ordering::Greater => false,
-    };
+    let hashes = given.get(have..have.saturating_add(fresh.len())).unwrap_or_default();
+    frontier.extend(hashes).map_err(|e| Ok(Fault::new("bad_entries", e.to_string())))?;
     let checkpoint = signed.as_ref().map(|signed| signed.checkpoint().head());
+    let claim = Claim { first, leaves: &given, to: checkpoint, proof: proof.as_ref() };
+    let leads = |to: Head| leads(&frontier, proof.as_ref(), to);
     let by_note = checkpoint.is_some_and(leads);
     match head {
         None if by_note || signed.is_some() && crate::seeded::bug("leaves_without_consistency") => {}
-        None => return Ok(signed.map_or(Taken::Known, |signed| Taken::Diverged(Box::new(signed)))),
+        None => {
+            claim.check().map_err(Ok)?;
+            return Ok(signed.map_or(Taken::Known, |signed| Taken::Diverged(Box::new(signed))));
+        }
         // Of a log that did not fork, any later checkpoint leads past the end that is known.
         Some(end) if leads(end) || by_note && frontier.size() < end.size && !row.closed.forked => {}
-        Some(_) => return mismatch(cx, log, &row),
+        Some(_) => return branch::mismatch(cx, log, &row, &claim),
+    }
+    // Whoever passes this on answers for all of it.
+    let unchecked = crate::seeded::bug("leaves_without_consistency") || crate::seeded::bug("pass_on_unchecked");
+    if !unchecked && !repeats(cx, &row, first, &given).map_err(Err)? {
+        return Err(Ok(Fault::new("bad_entries", "leaves that do not stand below the checkpoint that came with them")));
     }
     let size = frontier.size();
     cx.record(Record::entries(log, row.size(), fresh));
@@ -105,14 +112,25 @@ pub fn take(cx: &mut Cx<'_>, recovering: bool, entries: sync::Entries) -> Result
     Ok(Taken::Grew(size))
 }
 
-/// Leaves that do not lead to where the log is known to end: either they are wrong, or those held are of another branch. In
-/// doubt all are fetched anew, which a liar can bring about a few times only.
-fn mismatch(cx: &mut Cx<'_>, log: PeerId, row: &LogRow) -> Result<Taken, Result<Fault, RowsError>> {
-    if row.size() > 0 && row.resets < RESETS_MAX {
-        cx.record(Record::Reset { log });
-        return Ok(Taken::Known);
+/// Whether a tree leads to a checkpoint: it is the one, or the path shows that it grows to it.
+pub fn leads(frontier: &Frontier, proof: Option<&ConsistencyProof>, to: Head) -> bool {
+    match frontier.size().cmp(&to.size) {
+        std::cmp::Ordering::Equal => frontier.root() == to.root,
+        std::cmp::Ordering::Less => proof.is_some_and(|p| p.check(frontier.head(), to).is_ok()),
+        std::cmp::Ordering::Greater => false,
     }
-    Err(Ok(Fault::new("bad_entries", "the leaves do not lead to the known end of the log")))
+}
+
+/// Whether those of the leaves that are held already are the same here.
+fn repeats(cx: &Cx<'_>, row: &LogRow, first: u64, given: &[Sha256]) -> Result<bool, RowsError> {
+    let hashes = LogHashes { rows: cx.view, number: row.number };
+    for (index, hash) in (first..row.size()).zip(given) {
+        let at = tree::stored_count(index).map_err(|e| RowsError(e.to_string()))?;
+        if hashes.stored(at).map_err(|e| RowsError(e.to_string()))? != *hash {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A checkpoint at or below the own size: known, or another history.

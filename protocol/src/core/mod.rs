@@ -9,6 +9,7 @@ mod alone;
 mod answers;
 mod api;
 mod approve;
+mod branch;
 mod command;
 mod info;
 mod inputs;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Cx;
 use super::api::{Effect, Now};
 use crate::ids::PeerId;
+use crate::log::Head;
 use crate::wire::sync::{Request, Status};
 use crate::wire::{self, SignedHoldings};
 
@@ -51,6 +52,15 @@ pub enum Topic {
     Notes(PeerId),
 }
 
+/// Two checkpoints of one log that seem to contradict each other, one's own and a peer's, whose path was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    /// What was held here then.
+    pub from: Head,
+    /// What the peer has.
+    pub to: Head,
+}
+
 /// A request under way.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -75,6 +85,8 @@ pub struct Peers {
     pub paused: BTreeSet<PeerId>,
     /// Newest statement of holdings by each node.
     pub holdings: BTreeMap<PeerId, SignedHoldings>,
+    /// Paths that were asked for, by peer and log.
+    pub doubts: BTreeMap<(PeerId, PeerId), Doubt>,
 }
 
 impl Peers {
@@ -105,6 +117,7 @@ impl Peers {
             entry.lost_wall_ms = Some(now.wall_ms);
         }
         self.pending.retain(|_, asked| asked.peer != *peer);
+        self.doubts.retain(|(of, _), _| of != peer);
     }
     /// Notes that the log's own node stated at `time_s` that its newest checkpoint is known. Says whether that is news.
     pub fn fresh(&mut self, log: PeerId, time_s: u64) -> bool {

@@ -6,7 +6,7 @@ use super::api::Fault;
 use super::logs::{self, Taken};
 use super::peers::{Peer, Peers, Topic};
 use super::standing::Standing;
-use super::{Cx, agree, serve};
+use super::{Cx, agree, branch, serve};
 use crate::charter::certificate::{Certified, CharterBundle};
 use crate::ids::PeerId;
 use crate::record::Record;
@@ -207,33 +207,7 @@ pub fn after_take(
                 peers.ask(cx, peer, Request::Entries { log, from });
             }
         }
-        Taken::Diverged(theirs) => diverged(cx, peers, peer, log, *theirs)?,
-    }
-    Ok(())
-}
-
-/// A checkpoint that the own tree does not lead to: prove the fork, or ask for what proves it.
-fn diverged(
-    cx: &mut Cx<'_>,
-    peers: &mut Peers,
-    peer: PeerId,
-    log: PeerId,
-    theirs: crate::log::SignedCheckpoint,
-) -> Result<(), RowsError> {
-    if let Some(proof) = logs::prove_fork(cx, &theirs, None)? {
-        match logs::close(cx, proof) {
-            Ok(()) => return Ok(()),
-            Err(Ok(fault)) => cx.refuse(Some(peer), fault.reason, fault.text),
-            Err(Err(e)) => return Err(e),
-        }
-        return Ok(());
-    }
-    let own = state::log(cx.view, &log)?.map_or(0, |row| row.note_size);
-    let size = theirs.checkpoint().size;
-    if own > 0 && own < size {
-        peers.ask(cx, peer, Request::Consistency { log, from: own, to: size });
-    } else {
-        cx.refuse(Some(peer), "bad_entries", "the leaves do not lead to the checkpoint that came with them");
+        Taken::Diverged(theirs) => branch::diverged(cx, peers, peer, log, &theirs)?,
     }
     Ok(())
 }

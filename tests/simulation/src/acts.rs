@@ -41,10 +41,14 @@ pub fn perform(w: &mut World, plan: &Plan, planned: &Planned) -> Option<String> 
         Act::Full => Some(full(w, &mut dice, node)),
         Act::Rot => disks::rot(w, &mut dice, node),
         Act::OldCopy | Act::Lost | Act::Flip => disks::restore(w, plan, &mut dice, planned.act, node),
-        Act::Join => join(w, &mut dice, plan, node),
-        Act::Expel => expel(w, &mut dice, plan),
+        Act::Join => {
+            join(w, &mut dice, plan, node).map(|slot| format!("{} asks {} to let it in", w.name(slot), w.name(node)))
+        }
+        Act::Infiltrate => infiltrate(w, &mut dice, plan, node),
+        Act::Few => few(w, &mut dice),
+        Act::Expel => expel(w, &mut dice),
         Act::Rotate => rotate(w, &mut dice, node),
-        Act::Race => race(w, &mut dice, plan, node),
+        Act::Race => race(w, &mut dice, node),
         Act::Later => hostile::later(w, &mut dice, node),
         attack => {
             let by = pick(w, &mut dice, |w, i| w.nodes[i].hostile && w.nodes[i].up())?;
@@ -226,7 +230,7 @@ fn full(w: &mut World, dice: &mut Rng, node: usize) -> String {
     format!("the disk of {} is full: {}", w.name(node), w.nodes[node].full)
 }
 
-fn join(w: &mut World, dice: &mut Rng, plan: &Plan, node: usize) -> Option<String> {
+fn join(w: &mut World, dice: &mut Rng, plan: &Plan, node: usize) -> Option<usize> {
     let newcomers = w.nodes.iter().filter(|n| n.newcomer).count();
     if newcomers >= NEWCOMERS_MAX || !w.may_sign(node) {
         return None;
@@ -240,15 +244,31 @@ fn join(w: &mut World, dice: &mut Rng, plan: &Plan, node: usize) -> Option<Strin
     let slot = w.newcomer(Org::new(&handle), &line.parse().unwrap());
     w.nodes[slot].newcomer = true;
     w.trace.count("request to join");
-    Some(format!("{} asks {} to let it in", w.name(slot), w.name(node)))
+    Some(slot)
 }
 
-fn expel(w: &mut World, dice: &mut Rng, plan: &Plan) -> Option<String> {
+/// One that will break the rules asks to join: as long as not too many do.
+fn infiltrate(w: &mut World, dice: &mut Rng, plan: &Plan, node: usize) -> Option<String> {
+    if disks::hostile(w) + w.nodes.iter().filter(|n| n.restored).count() >= tolerated(plan.members) {
+        return None;
+    }
+    let slot = join(w, dice, plan, node)?;
+    w.nodes[slot].hostile = true;
+    let peer = w.nodes[slot].peer();
+    if let Some(checks) = &mut w.checks {
+        checks.suspects.insert(peer);
+    }
+    w.trace.count("hostile newcomer");
+    Some(format!("hostile {} asks {} to let it in", w.name(slot), w.name(node)))
+}
+
+fn expel(w: &mut World, dice: &mut Rng) -> Option<String> {
     let charter = w.newest_charter();
     let members = charter.members.len();
     let listed = |w: &World, i: usize| charter.members.iter().any(|m| m.member == w.nodes[i].org.member);
     let victim = pick(w, dice, |w, i| i > 0 && listed(w, i) && !w.nodes[i].retired && !w.nodes[i].mirror)?;
-    let left = plan.hostile.iter().filter(|i| **i != victim && listed(w, **i)).count();
+    let hostile = |w: &World, i: usize| w.nodes[i].hostile && !w.nodes[i].twin && listed(w, i);
+    let left = (0..w.nodes.len()).filter(|i| *i != victim && hostile(w, *i)).count();
     if members < 4 || left > tolerated(members - 1) {
         return None;
     }
@@ -303,40 +323,63 @@ fn rotate(w: &mut World, dice: &mut Rng, node: usize) -> Option<String> {
     Some(format!("{} changes its keys: version {}", w.name(node), next.version))
 }
 
-/// Approvals of a change by all members whose keys are at hand, given to each running node as gossip of its neighbours.
-fn approve(w: &mut World, change: &Change, base_version: u64) {
-    for by in (0..w.nodes.len()).filter(|by| !w.nodes[*by].mirror && !w.nodes[*by].twin).collect::<Vec<_>>() {
-        let org = w.nodes[by].org.clone();
-        let approval = Approval { federation: w.federation, member: org.member, base_version, change: change.clone() };
-        let bytes = approval.seal(&[&org.approver]).unwrap().into_bytes();
-        let message = wire::encode(w.federation, Gossip::Document(bytes)).unwrap();
-        let delay = w.rng.between(1, 500);
-        for to in (0..w.nodes.len()).filter(|to| *to != by) {
-            w.later(delay, to, Happening::Gossip { from: by, bytes: message.clone() });
-        }
+/// An approval, given to each running node of `to` as gossip of its neighbours.
+pub fn hand_round(w: &mut World, approval: &Approval, key: &SecretKey, by: usize, to: &[usize]) {
+    let bytes = approval.seal(&[key]).unwrap().into_bytes();
+    let message = wire::encode(w.federation, Gossip::Document(bytes)).unwrap();
+    let delay = w.rng.between(1, 500);
+    for to in to.iter().filter(|to| **to != by) {
+        w.later(delay, *to, Happening::Gossip { from: by, bytes: message.clone() });
     }
 }
 
+/// Approvals of a change by at most `most` members whose keys are at hand.
+fn approve(w: &mut World, change: &Change, base_version: u64, most: usize) {
+    let voting = w.newest_charter().voting();
+    let all: Vec<usize> = (0..w.nodes.len()).collect();
+    let votes =
+        |w: &World, by: usize| !w.nodes[by].mirror && !w.nodes[by].twin && voting.contains(&w.nodes[by].org.member);
+    for by in all.iter().copied().filter(|by| votes(w, *by)).take(most).collect::<Vec<_>>() {
+        let org = w.nodes[by].org.clone();
+        let approval = Approval { federation: w.federation, member: org.member, base_version, change: change.clone() };
+        hand_round(w, &approval, &org.approver, by, &all);
+    }
+}
+
+/// Another name for the federation.
+pub fn renaming(dice: &mut Rng) -> Change {
+    let name = Some(format!("Verbund {}", dice.below(1_000)));
+    Change::Amend { member: None, handle: None, standing: None, identity: None, writer: None, name, license: None }
+}
+
+/// One approval is missing: nothing may come of it.
+fn few(w: &mut World, dice: &mut Rng) -> Option<String> {
+    let charter = w.newest_charter();
+    let change = renaming(dice);
+    approve(w, &change, charter.version, charter.quorum() - 1);
+    w.trace.count("change approved by too few");
+    Some(format!("one fewer than {} approve a change of charter {}", charter.quorum(), charter.version))
+}
+
 /// The members approve several changes of one charter at once: a member's new identity, another name, whoever asks to join.
-fn race(w: &mut World, dice: &mut Rng, plan: &Plan, node: usize) -> Option<String> {
+fn race(w: &mut World, dice: &mut Rng, node: usize) -> Option<String> {
     let version = w.newest_charter().version;
-    let amend = |member, identity, name| Change::Amend {
-        member,
-        handle: None,
-        standing: None,
-        identity,
-        writer: None,
-        name,
-        license: None,
-    };
-    let name = format!("Verbund {}", dice.below(1_000));
-    approve(w, &amend(None, None, Some(name)), version);
+    approve(w, &renaming(dice), version, usize::MAX);
     let last = Envelope::parse(w.nodes[node].own.identities.last()?).unwrap();
     // Of a mirror too: what it has is what its member had at the beginning.
-    approve(w, &amend(Some(w.nodes[node].org.member), Some(last.id()), None), version);
+    let pinned = Change::Amend {
+        member: Some(w.nodes[node].org.member),
+        handle: None,
+        standing: None,
+        identity: Some(last.id()),
+        writer: None,
+        name: None,
+        license: None,
+    };
+    approve(w, &pinned, version, usize::MAX);
     admit(w, dice);
     if dice.permille(200) {
-        expel(w, dice, plan);
+        expel(w, dice);
     }
     w.trace.count("race of charter changes");
     Some(format!("changes of charter {version} are approved at once"))

@@ -5,7 +5,7 @@
 
 use verbund_protocol::codec;
 use verbund_protocol::core::{Command, Input};
-use verbund_protocol::documents::{Document as _, Ordering, VoteKind};
+use verbund_protocol::documents::{Approval, Change, Document as _, Ordering, VoteKind};
 use verbund_protocol::envelope::Envelope;
 use verbund_protocol::ids::{PeerId, Sha256};
 use verbund_protocol::log::{Checkpoint, Origin, sign_checkpoint, sign_cosignature, tree};
@@ -13,7 +13,7 @@ use verbund_protocol::record::{Batch, OrderingBundle, Record};
 use verbund_protocol::view::state;
 use verbund_protocol::wire::{self, Frame, Gossip, Holdings, LogHoldings, PROTOCOL_VERSION, SignedHoldings};
 
-use crate::acts::pick;
+use crate::acts::{hand_round, pick, renaming};
 use crate::node::Node;
 use crate::org::Wish;
 use crate::plan::Act;
@@ -34,6 +34,9 @@ pub fn attack(w: &mut World, dice: &mut Rng, act: Act, by: usize) -> Option<Stri
         }
         Act::Forge => {
             w.nodes[by].forges = !w.nodes[by].forges;
+            if w.nodes[by].forges {
+                publish(w, by, "forged on its way");
+            }
             format!("forges entries: {}", w.nodes[by].forges)
         }
         Act::Replay => replay(w, dice, by),
@@ -41,6 +44,7 @@ pub fn attack(w: &mut World, dice: &mut Rng, act: Act, by: usize) -> Option<Stri
         Act::CosignUnseen => cosign(w, dice, by),
         Act::Garbage => garbage(w, dice, by),
         Act::Trespass => trespass(w, dice, by)?,
+        Act::CrossApprove => cross_approve(w, dice, by),
         _ => return None,
     };
     w.trace.count(match act {
@@ -53,6 +57,7 @@ pub fn attack(w: &mut World, dice: &mut Rng, act: Act, by: usize) -> Option<Stri
         Act::Equivocate => "equivocation in ordering",
         Act::CosignUnseen => "cosignature of what was never seen",
         Act::Garbage => "rubbish",
+        Act::CrossApprove => "approvals that contradict each other, or are not one's own",
         _ => "release without authority",
     });
     Some(format!("hostile {}: {told}", w.name(by)))
@@ -73,6 +78,16 @@ fn send(w: &mut World, by: usize, to: usize, bytes: Vec<u8>) {
 fn others(w: &World, by: usize) -> Vec<usize> {
     let me = w.nodes[by].peer();
     (0..w.nodes.len()).filter(|i| w.nodes[*i].peer() != me).collect()
+}
+
+fn publish(w: &mut World, node: usize, content: &str) {
+    let version = format!("2.{}.0", w.made.len());
+    let wish = Wish { slug: "hund", version: &version, content, audience: None };
+    let made = w.nodes[node].org.release(w.federation, &wish);
+    w.nodes[node].artifacts.extend(made.artifacts.clone());
+    w.made.push(made.clone());
+    let id = w.id();
+    w.step(node, Input::Command { id, command: Command::Append(made.leaf) });
 }
 
 /// A copy of its disk runs beside it with the same key; each signs a history of its own.
@@ -104,14 +119,7 @@ fn fork(w: &mut World, dice: &mut Rng, by: usize) -> Option<String> {
         let id = w.id();
         w.step(node, Input::Command { id, command: Command::SignAnyway });
         for _ in 0..dice.below(3) {
-            let version = format!("2.{}.0", w.made.len());
-            let made = w.nodes[node]
-                .org
-                .release(w.federation, &Wish { slug: "hund", version: &version, content, audience: None });
-            w.nodes[node].artifacts.extend(made.artifacts.clone());
-            w.made.push(made.clone());
-            let id = w.id();
-            w.step(node, Input::Command { id, command: Command::Append(made.leaf) });
+            publish(w, node, content);
         }
     }
     Some(format!("runs twice, beside it node {twin}"))
@@ -194,6 +202,25 @@ fn cosign(w: &mut World, dice: &mut Rng, by: usize) -> String {
         say(w, by, to, Gossip::Cosigned { log, size, root, cosignature });
     }
     format!("cosigns the log of {} at {size}, where it is {}", w.name(other), row.size())
+}
+
+/// One change for some, another for the others; and approvals of others that it signed itself.
+fn cross_approve(w: &mut World, dice: &mut Rng, by: usize) -> String {
+    let base_version = w.charter(by).version;
+    let org = w.nodes[by].org.clone();
+    let expelled = pick(w, dice, |w, i| w.nodes[i].org.member != org.member).map(|i| w.nodes[i].org.member);
+    let changes = [Some(renaming(dice)), expelled.map(|member| Change::Expel { member }), Some(renaming(dice))];
+    let to = others(w, by);
+    for change in changes.into_iter().flatten() {
+        let approval = Approval { federation: w.federation, member: org.member, base_version, change };
+        let some: Vec<usize> = to.iter().copied().filter(|_| dice.permille(600)).collect();
+        hand_round(w, &approval, &org.approver, by, &some);
+        for other in to.clone() {
+            let forged = Approval { member: w.nodes[other].org.member, ..approval.clone() };
+            hand_round(w, &forged, &org.approver, by, &some);
+        }
+    }
+    format!("approves this and that of charter {base_version}, and for others")
 }
 
 fn garbage(w: &mut World, dice: &mut Rng, by: usize) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::world::{Happening, World};
 use verbund_protocol::core::{Effect, FetchError, FetchOrder, Input, serve};
-use verbund_protocol::ids::{PeerId, Sha256};
+use verbund_protocol::ids::{Blake3, PeerId, Sha256};
 use verbund_protocol::limits::{FRAME_MAX_BYTES, GOSSIP_MAX_BYTES};
 use verbund_protocol::release::manifest::Manifest;
 use verbund_protocol::wire::sync::{Refusal, Request, Response};
@@ -94,12 +94,14 @@ impl World {
                 }
                 self.overheard.push(bytes.clone());
                 self.nodes[node].seen.insert(Sha256::of(&bytes));
+                let bytes = self.relayed(node, bytes);
                 self.spread(node, None, &bytes);
             }
             Effect::Judge { id, accept } => {
                 if let Some((from, bytes)) = self.nodes[node].judging.remove(&id)
                     && accept == Some(true)
                 {
+                    let bytes = self.relayed(node, bytes);
                     self.spread(node, Some(from), &bytes);
                 }
             }
@@ -142,6 +144,19 @@ impl World {
             Effect::Reply { id, result } => drop(self.nodes[node].replies.insert(id, result)),
             Effect::Event(event) => self.nodes[node].events.push(event),
         }
+    }
+
+    /// What a node makes of gossip that it sends or hands on: whoever forges changes the last leaf.
+    fn relayed(&self, node: usize, bytes: Vec<u8>) -> Vec<u8> {
+        if !self.nodes[node].forges {
+            return bytes;
+        }
+        let Ok(Gossip::Log { log, note, first, mut leaves }) = wire::decode(self.federation, &bytes, GOSSIP_MAX_BYTES)
+        else {
+            return bytes;
+        };
+        leaves.last_mut().into_iter().for_each(|leaf| leaf.push(b' '));
+        wire::encode(self.federation, Gossip::Log { log, note, first, leaves }).unwrap_or(bytes)
     }
 
     /// A status by which its sender has more than there is.
@@ -268,21 +283,22 @@ impl World {
         self.nodes[node].fetches.push((from, hash));
         self.nodes[node].fetching.insert(tag);
         let own = from == self.nodes[node].peer();
-        let held = self.nodes[node].artifacts.contains_key(&hash);
         let holder = if own { None } else { self.find(node, &from).filter(|to| self.mutual(node, *to)) };
         let result = match holder {
-            _ if held => Ok(()),
+            _ if self.read(node, &hash).is_some() => Ok(()),
             _ if self.nodes[node].full => Err(FetchError::Full("the disk is nearly full".into())),
             Some(holder) if self.mute.contains(&(holder, node)) || self.mute.contains(&(node, holder)) => {
                 Err(FetchError::Connection("connection lost".into()))
             }
             None if own => Err(FetchError::Refused("not here".into())),
             None => Err(FetchError::Connection("not connected".into())),
+            // It need not have anything to send something.
             Some(holder) if self.nodes[holder].liar => Err(FetchError::Fault("bytes that do not match".into())),
-            Some(holder) => match self.nodes[holder].artifacts.get(&hash).cloned() {
+            Some(holder) => match self.read(holder, &hash) {
                 None => Err(FetchError::Refused("not held".into())),
                 Some(bytes) => {
                     assert_eq!((Sha256::of(&bytes), bytes.len() as u64), (sha256, size));
+                    self.nodes[node].rotten.remove(&hash);
                     self.nodes[node].artifacts.insert(hash, bytes);
                     Ok(())
                 }
@@ -290,5 +306,17 @@ impl World {
         };
         let (life, delay) = (self.nodes[node].life, self.delay());
         self.later(delay, node, Happening::Input { life, input: Input::Fetched { tag, result } });
+    }
+
+    /// A file as a node reads it: verified. One that has rotted is moved away then.
+    fn read(&mut self, node: usize, hash: &Blake3) -> Option<Vec<u8>> {
+        let bytes = self.nodes[node].artifacts.get(hash)?;
+        if Blake3::of(bytes) == *hash {
+            return Some(bytes.clone());
+        }
+        self.nodes[node].artifacts.remove(hash);
+        let life = self.nodes[node].life;
+        self.later(1, node, Happening::Input { life, input: Input::Lost(*hash) });
+        None
     }
 }

@@ -67,6 +67,8 @@ pub struct Node {
     pub full: bool,
     /// Where it will crash.
     pub armed: Option<Armed>,
+    /// Files that have rotted here, found or not, and have not come again.
+    pub rotten: BTreeSet<Blake3>,
     /// What its steps did that they must not.
     pub slips: Vec<String>,
 }
@@ -127,6 +129,7 @@ impl Node {
             retired: false,
             full: false,
             armed: None,
+            rotten: BTreeSet::new(),
             slips: Vec::new(),
         }
     }

@@ -57,6 +57,8 @@ pub enum Act {
     Rotate,
     /// Changes of the charter are approved all at once.
     Race,
+    /// A change is approved by one member fewer than are needed.
+    Few,
     /// Something of a later version comes.
     Later,
     /// A hostile member runs its node twice.
@@ -79,6 +81,10 @@ pub enum Act {
     Garbage,
     /// It publishes for others, and with keys that nobody listed.
     Trespass,
+    /// It approves this change here and that one there, and signs for others.
+    CrossApprove,
+    /// One that will break the rules asks to join.
+    Infiltrate,
 }
 
 /// Kinds of faults that a seed has or has not.
@@ -100,7 +106,7 @@ pub enum Kind {
 }
 
 /// Each act, the kind that it belongs to, and how often it is chosen.
-pub const ACTS: [(Act, Kind, u64); 35] = [
+pub const ACTS: [(Act, Kind, u64); 38] = [
     (Act::Publish, Kind::Life, 24),
     (Act::Withdraw, Kind::Life, 3),
     (Act::Admit, Kind::Life, 5),
@@ -118,13 +124,14 @@ pub const ACTS: [(Act, Kind, u64); 35] = [
     (Act::Jump, Kind::Clocks, 3),
     (Act::Full, Kind::Full, 5),
     (Act::Rot, Kind::Disks, 3),
-    (Act::OldCopy, Kind::Disks, 2),
-    (Act::Lost, Kind::Disks, 1),
-    (Act::Flip, Kind::Disks, 2),
+    (Act::OldCopy, Kind::Disks, 5),
+    (Act::Lost, Kind::Disks, 3),
+    (Act::Flip, Kind::Disks, 3),
     (Act::Join, Kind::Members, 5),
     (Act::Expel, Kind::Members, 3),
     (Act::Rotate, Kind::Members, 4),
     (Act::Race, Kind::Members, 3),
+    (Act::Few, Kind::Members, 3),
     (Act::Later, Kind::Later, 5),
     (Act::Fork, Kind::Forks, 4),
     (Act::LieHoldings, Kind::Lies, 4),
@@ -136,6 +143,8 @@ pub const ACTS: [(Act, Kind, u64); 35] = [
     (Act::CosignUnseen, Kind::Lies, 4),
     (Act::Garbage, Kind::Lies, 4),
     (Act::Trespass, Kind::Lies, 4),
+    (Act::CrossApprove, Kind::Votes, 5),
+    (Act::Infiltrate, Kind::Votes, 4),
 ];
 
 impl Act {
@@ -180,6 +189,9 @@ pub struct Plan {
     pub acts: Vec<Planned>,
 }
 
+/// From so many members on a federation is large: one of twenty runs, which are shorter. Each input of one concerns all others.
+const LARGE: u64 = 8;
+
 /// How many of `members` may break the rules: as many as can be missing where k = ⌊2n/3⌋ + 1 must agree.
 pub fn tolerated(members: usize) -> usize {
     members - (2 * members / 3 + 1)
@@ -188,18 +200,21 @@ pub fn tolerated(members: usize) -> usize {
 impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed_0fa1_17e5);
-        let members = match rng.below(100) {
-            0..30 => 3,
-            30..65 => 4,
-            65..80 => 5,
-            80..92 => 6,
-            92..99 => 7,
-            _ => rng.between(8, 16) as usize,
+        let members = match rng.below(1_000) {
+            0..300 => 3,
+            300..640 => 4,
+            640..790 => 5,
+            790..900 => 6,
+            900..945 => 7,
+            945..997 => rng.between(LARGE, 9) as usize,
+            _ => rng.between(10, 16) as usize,
         };
         let kinds: Vec<Kind> = KINDS.into_iter().filter(|_| rng.permille(400)).collect();
         let attacks = [Kind::Forks, Kind::Lies, Kind::Votes];
         let mut hostile = Vec::new();
-        if kinds.iter().any(|kind| attacks.contains(kind)) && tolerated(members) > 0 {
+        let attacked = kinds.iter().any(|kind| attacks.contains(kind)) && tolerated(members) > 0;
+        // Or those that join are the only ones.
+        if attacked && !(kinds.contains(&Kind::Votes) && rng.permille(200)) {
             for _ in 0..rng.between(1, tolerated(members) as u64) {
                 // The first one lets newcomers in; hostile members would only keep them out.
                 let node = 1 + rng.index(members - 1);
@@ -213,11 +228,12 @@ impl Plan {
         let choices: Vec<(Act, u64)> = ACTS
             .into_iter()
             .filter(|(_, kind, _)| *kind == Kind::Life || kinds.contains(kind))
-            .filter(|(_, kind, _)| !hostile.is_empty() || !attacks.contains(kind))
+            .filter(|(_, kind, _)| attacked || !attacks.contains(kind))
             .map(|(act, _, weight)| (act, weight))
             .collect();
         let total = choices.iter().map(|(_, weight)| weight).sum();
-        let acts = (0..rng.between(20, 60)).map(|_| {
+        let length = if (members as u64) < LARGE { rng.between(16, 48) } else { rng.between(8, 16) };
+        let acts = (0..length).map(|_| {
             let mut at = rng.below(total);
             let act = choices.iter().find(|(_, weight)| {
                 let here = at < *weight;

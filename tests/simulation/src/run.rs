@@ -21,6 +21,8 @@ pub const SIGN_MS: u64 = 900_000;
 pub const SAME_MS: u64 = 300_000;
 /// Then they have all files that they may have: a release that could not be had waits ten minutes at most between two tries.
 pub const HELD_MS: u64 = 1_300_000;
+/// Then everything is durable within this time, in virtual milliseconds.
+const COMMIT_MS: u64 = 5_000;
 
 /// What came of a run.
 #[derive(Debug, Clone, Default)]
@@ -141,6 +143,9 @@ fn heal(w: &mut World) {
         // What hostile members did last may still come in.
         w.until(HELD_MS, |w| w.honest_nodes().iter().all(|i| same::lacking(w, *i).is_empty()) && equal(w));
     }
+    // What came last is looked at when it is durable.
+    let durable = |w: &World| w.nodes.iter().all(|n| n.disk.durable == n.disk.journal.len());
+    w.until(COMMIT_MS, durable);
     let members = w.honest_nodes();
     w.checked(|checks, w| checks.end(w, &members));
 }

@@ -8,10 +8,14 @@
 
 #[path = "scenarios/arrival.rs"]
 mod arrival;
+#[path = "scenarios/branches.rs"]
+mod branches;
 #[path = "scenarios/ends.rs"]
 mod ends;
 #[path = "scenarios/federation.rs"]
 mod federation;
+#[path = "scenarios/found.rs"]
+mod found;
 #[path = "scenarios/join.rs"]
 mod join;
 #[path = "scenarios/random.rs"]

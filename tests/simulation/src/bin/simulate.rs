@@ -1,6 +1,7 @@
-//! Runs seeds of the simulator until they, or the time, are used up: `simulate [--seeds A..B] [--minutes N]`.
+//! Runs seeds of the simulator until they, or the time, are used up: `simulate [--seeds A..B] [--minutes N] [--brief]`.
 //!
-//! Prints a table of what was run, and for each seed in which something was found a report. Exit code 1 if anything was.
+//! With `--brief` it ends with the first finding, and says only which it was and after how many seeds. Otherwise it
+//! prints a table of what was run, and for each seed in which something was found a report. Exit code 1 if anything was.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -18,12 +19,17 @@ const FINDINGS_MAX: usize = 10;
 struct Wish {
     seeds: std::ops::Range<u64>,
     time: Option<Duration>,
+    brief: bool,
 }
 
 fn wish() -> Result<Wish, String> {
-    let mut wish = Wish { seeds: 0..u64::MAX, time: None };
+    let mut wish = Wish { seeds: 0..u64::MAX, time: None, brief: false };
     let (mut args, mut bounded) = (std::env::args().skip(1), false);
     while let Some(name) = args.next() {
+        if name == "--brief" {
+            wish.brief = true;
+            continue;
+        }
         let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--seeds" => {
@@ -46,10 +52,10 @@ fn wish() -> Result<Wish, String> {
 }
 
 fn main() -> ExitCode {
-    let Wish { seeds, time } = match wish() {
+    let Wish { seeds, time, brief } = match wish() {
         Ok(wish) => wish,
         Err(why) => {
-            eprintln!("simulate: {why}\nusage: simulate [--seeds A..B] [--minutes N]");
+            eprintln!("simulate: {why}\nusage: simulate [--seeds A..B] [--minutes N] [--brief]");
             return ExitCode::from(2);
         }
     };
@@ -67,10 +73,18 @@ fn main() -> ExitCode {
         for (kind, count) in &outcome.faults {
             *faults.entry(kind).or_default() += count;
         }
+        if let Some(finding) = outcome.finding.as_ref().filter(|_| brief) {
+            println!("found: {} (seed {seed}), after {ran} seeds", finding.check);
+            return ExitCode::FAILURE;
+        }
         if let Some(finding) = &outcome.finding {
             println!("{}", shrink::report(&plan, &outcome));
             found.push((seed, finding.check));
         }
+    }
+    if brief {
+        println!("nothing in {ran} seeds");
+        return ExitCode::SUCCESS;
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("{ran:>10}  seeds run, {:.2} a second", ran as f64 / seconds.max(0.001));

@@ -29,7 +29,8 @@ pub fn end(checks: &mut Checks, w: &World, members: &[usize]) {
             if !w.nodes[*a].gate.contains_key(&peer) {
                 checks.found("I11 no blame", format!("{} keeps {} out", w.name(*a), w.name(*b)));
             }
-            if state::log(&w.nodes[*a].disk, &peer).unwrap().is_some_and(|row| row.closed.forked) {
+            let once = checks.suspects.contains(&peer);
+            if !once && state::log(&w.nodes[*a].disk, &peer).unwrap().is_some_and(|row| row.closed.forked) {
                 checks.found("I11 no blame", format!("{} takes the log of {} for forked", w.name(*a), w.name(*b)));
             }
         }

@@ -31,6 +31,13 @@ pub struct Chain {
     acknowledged: BTreeMap<(PeerId, u64), Hash>,
 }
 
+impl Chain {
+    /// Of a log only this much is known to enough others than its owner, whose disk is put back.
+    pub fn forget_beyond(&mut self, log: &PeerId, size: u64) {
+        self.acknowledged.retain(|(of, index), _| of != log || *index < size);
+    }
+}
+
 fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
 }
@@ -138,7 +145,29 @@ fn follow(checks: &mut Checks, w: &World, node: usize, log: PeerId, row: &LogRow
     true
 }
 
+/// Whatever its owner does: the entries below the end of a log are the same everywhere, and lead to the checkpoint that is held.
+fn alike(checks: &mut Checks, w: &World, members: &[usize]) {
+    let mut known: BTreeMap<PeerId, Vec<Hash>> = BTreeMap::new();
+    for node in members {
+        for (log, row) in state::logs(&w.nodes[*node].disk).unwrap() {
+            let end = row.end().map_or(row.size(), |end| end.min(row.size()));
+            let Some(leaves) = all_held(w, *node, &row, end) else { continue };
+            let note = row.note_root.filter(|_| !row.closed.forked && row.note_size > 0);
+            let below = note.and_then(|note| Some((note, leaves.get(..row.note_size as usize)?)));
+            if below.is_some_and(|(note, below)| root(below) != note.0) {
+                let text = format!("{} holds entries of {log} that do not lead to its checkpoint", w.name(*node));
+                checks.found("I3 one chain", text);
+            }
+            let other = known.entry(log).or_insert_with(|| leaves.clone());
+            if other.iter().zip(&leaves).any(|(a, b)| a != b) {
+                checks.found("I3 one chain", format!("{} holds other entries of {log} than others", w.name(*node)));
+            }
+        }
+    }
+}
+
 pub fn end(checks: &mut Checks, w: &World, members: &[usize]) {
+    alike(checks, w, members);
     for (log, (size, witnessed)) in checks.chain.witnessed.clone() {
         for node in members {
             let row = w.log(*node, log);

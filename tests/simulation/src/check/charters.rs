@@ -22,6 +22,11 @@ pub struct Charters {
 }
 
 impl Charters {
+    /// The disk of this node is put back: charters that it alone had are gone.
+    pub fn forget(&mut self, node: usize) {
+        self.seen.remove(&node);
+    }
+
     /// The charter of a version, as JSON.
     pub fn value(&self, version: u64) -> Option<Value> {
         self.held.get(&version).and_then(|bytes| serde_json::from_slice(bytes).ok())

@@ -6,6 +6,7 @@ pub mod blame;
 pub mod bounds;
 pub mod chain;
 pub mod charters;
+pub mod holdings;
 pub mod promises;
 pub mod refusals;
 pub mod same;
@@ -53,6 +54,7 @@ impl Checks {
             chain::emitted(self, w, node, effect);
             promises::emitted(self, w, node, effect);
             bounds::emitted(self, w, node, effect);
+            holdings::emitted(self, w, node, effect);
         }
     }
 

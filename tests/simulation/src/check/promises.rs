@@ -31,6 +31,11 @@ impl Promises {
     pub fn forget_votes(&mut self, node: &PeerId) {
         self.votes.retain(|(by, ..), _| by != node);
     }
+
+    /// Of what it signed of a log only this much is known to enough others.
+    pub fn forget_beyond(&mut self, node: &PeerId, log: &PeerId, size: u64) {
+        self.cosigned.retain(|(by, of), head| (by, of) != (node, log) || head.0 <= size);
+    }
 }
 
 pub fn emitted(checks: &mut Checks, w: &World, node: usize, effect: &Effect) {

@@ -29,7 +29,7 @@ pub fn lacking(w: &World, node: usize) -> Vec<String> {
             Audience::Members(handles) => row.member == n.org.member || handles.contains(&n.org.handle),
         };
         let Some(made) = w.made.iter().find(|made| made.id == row.id) else { continue };
-        let has = |at: usize| made.artifacts.keys().all(|hash| w.nodes[at].artifacts.contains_key(hash));
+        let has = |at: usize| made.artifacts.keys().all(|hash| crate::disks::has(w, at, hash));
         let somebody = (0..w.nodes.len()).any(|at| w.nodes[at].up() && !w.nodes[at].hostile && has(at));
         let marked = n.disk.get(Table::Local, &key::missing(&row.log, row.index)).unwrap().is_some();
         if wanted && somebody && (marked || !has(node)) {
