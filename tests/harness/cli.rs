@@ -1,6 +1,8 @@
 //! What a command of the command line did.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -18,6 +20,17 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The end of `verbund ARGUMENTS` for the node `handle`.
+    pub(crate) fn of(handle: &str, arguments: &[OsString], output: &Output) -> Self {
+        let typed: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        Self {
+            command: format!("{handle}: verbund {}", typed.join(" ")),
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// The data of a command that must have succeeded.
     ///
     /// # Panics

@@ -1,5 +1,6 @@
 //! A federation of nodes: founding, joining, and waiting until all know the same.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
 use std::path::Path;
 
@@ -50,7 +51,7 @@ impl Federation {
 
     /// The same; `prepare` may change settings of each node before its first start.
     #[track_caller]
-    pub fn found_with(n: usize, prepare: impl Fn(&mut Node)) -> Self {
+    pub fn found_with(n: usize, mut prepare: impl FnMut(&mut Node)) -> Self {
         let world = World::new();
         let mut nodes = Vec::new();
         for (handle, name) in STATES.iter().take(n) {
@@ -153,6 +154,43 @@ impl Federation {
                 Err(format!("it holds {} of {}; on their way: {}", now["held"], now["known"], now["pending"]))
             });
         }
+    }
+
+    /// Waits until all nodes have the same versions of `process`, complete, with all of `acknowledged`; no log may be closed.
+    #[track_caller]
+    pub fn settled(&self, process: &str, acknowledged: &BTreeSet<String>, context: &str) {
+        until(&format!("{context}: all have all of {process}"), || {
+            let mut all = Vec::new();
+            for node in &self.nodes {
+                let (held, known) = node.versions(process)?;
+                if let Some(lost) = acknowledged.iter().find(|version| !held.contains(*version)) {
+                    let state = node.federation(&self.slug);
+                    return Err(format!("{} lacks {lost} (known: {}): {state}", node.handle, known.contains(lost)));
+                }
+                all.push((held, known));
+            }
+            let same = all.windows(2).all(|pair| pair[0] == pair[1]) && all.iter().all(|(held, known)| held == known);
+            if same { Ok(()) } else { Err(format!("{all:?}")) }
+        });
+        for node in &self.nodes {
+            let now = node.federation(&self.slug);
+            for member in now["members"].as_array().expect("members") {
+                assert_eq!(member["log"], "open", "{context}: {} of {now}", node.handle);
+            }
+        }
+    }
+
+    /// Has every node read all its artifacts; returns the bytes that were verified, and damaged files by node.
+    #[track_caller]
+    pub fn scrubbed(&self) -> (u64, BTreeMap<String, u64>) {
+        let (mut bytes, mut damaged) = (0, BTreeMap::new());
+        for node in &self.nodes {
+            let done = node.json("store scrub");
+            assert_eq!(done["finished"], true, "{}: {done}", node.handle);
+            bytes += done["bytes"].as_u64().expect("a number");
+            damaged.insert(node.handle.clone(), done["damaged"].as_u64().expect("a number"));
+        }
+        (bytes, damaged)
     }
 
     /// Handles of all nodes.

@@ -23,6 +23,7 @@ pub mod netns;
 mod node;
 pub mod proxy;
 pub mod puppet;
+mod shim;
 mod wait;
 
 pub use binary::program;
@@ -32,4 +33,5 @@ pub use folder::{Dice, Folder, corpus, noise, samples, seed};
 pub use http::{Answer, admin_get};
 pub use node::{Node, World};
 pub use puppet::Puppet;
+pub use shim::{Calls, Shim};
 pub use wait::{PATIENCE, until, within};

@@ -1,6 +1,6 @@
 //! One daemon as a child process, and the directory that all nodes of a test share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,7 +12,9 @@ use serde_json::Value;
 use super::{Outcome, PATIENCE, admin_get, program, until, within};
 
 /// The command promises to stop within 5 s; the rest is for a busy machine.
-const STOP: Duration = Duration::from_secs(8);
+const STOP: Duration = Duration::from_secs(15);
+/// How often a command that may be given up is looked at.
+const LOOK: Duration = Duration::from_millis(5);
 /// Lines of a log that a failed test shows.
 const TAIL: usize = 40;
 
@@ -125,19 +127,30 @@ impl Node {
     #[track_caller]
     pub fn start(&mut self) -> &mut Self {
         let from = self.log_size();
+        if let Some(status) = self.start_or_end() {
+            let text = read_from(&self.log, from);
+            panic!("{} ended with {status} instead of getting ready:\n{text}", self.handle);
+        }
+        self
+    }
+
+    /// Starts the daemon and waits until it is ready, or has ended: how.
+    ///
+    /// # Panics
+    /// If neither happens in time.
+    #[track_caller]
+    pub fn start_or_end(&mut self) -> Option<ExitStatus> {
+        let from = self.log_size();
         self.spawn();
         let log = self.log.clone();
         until("the daemon is ready", || {
-            let text = read_from(&log, from);
-            if text.contains("verbund: ready:") {
-                return Ok(());
+            // In this order: what it says before its end is not missed.
+            let ended = self.ended();
+            if read_from(&log, from).contains("verbund: ready:") {
+                return Ok(None);
             }
-            match self.ended() {
-                Some(status) => panic!("{} ended with {status} instead of getting ready:\n{text}", self.handle),
-                None => Err("no line `verbund: ready:` on stderr".to_owned()),
-            }
-        });
-        self
+            ended.map(Some).ok_or_else(|| "no line `verbund: ready:` on stderr".to_owned())
+        })
     }
 
     /// Starts the daemon and does not wait.
@@ -261,13 +274,30 @@ impl Node {
     pub fn command<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, arguments: I) -> Outcome {
         let arguments: Vec<_> = arguments.into_iter().map(|a| a.as_ref().to_os_string()).collect();
         let output = self.prepare(None).args(&arguments).stdin(Stdio::null()).output().expect("the command starts");
-        let typed: Vec<_> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
-        Outcome {
-            command: format!("{}: verbund {}", self.handle, typed.join(" ")),
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        Outcome::of(&self.handle, &arguments, &output)
+    }
+
+    /// The same, but given up after `limit`: `None` if it still ran then.
+    pub fn attempt<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(
+        &self,
+        limit: Duration,
+        arguments: I,
+    ) -> Option<Outcome> {
+        let arguments: Vec<_> = arguments.into_iter().map(|a| a.as_ref().to_os_string()).collect();
+        let mut command = self.prepare(None);
+        command.args(&arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        let start = Instant::now();
+        while child.try_wait().expect("the state of a child").is_none() {
+            if start.elapsed() > limit {
+                child.kill().expect("the end of a child");
+                child.wait().expect("the end of a child");
+                return None;
+            }
+            std::thread::sleep(LOOK);
         }
+        // What such a command says fits into a pipe.
+        Some(Outcome::of(&self.handle, &arguments, &child.wait_with_output().expect("the end of a child")))
     }
 
     /// Carries out a command written with spaces; for paths and texts use [`Self::command`].
@@ -336,6 +366,20 @@ impl Node {
             if said.code == 8 && said.stderr.contains("\"recovering\"") { Err(said.to_string()) } else { Ok(said) }
         })
         .json()
+    }
+
+    /// Versions of `process` that it lists as valid and holds complete, and all that it lists as valid; none while it knows none.
+    pub fn versions(&self, process: &str) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
+        let said = self.command(["process", "versions", process, "--json"]);
+        if said.code == 4 {
+            return Ok(Default::default());
+        }
+        let view: Value = serde_json::from_str(&said.stdout).map_err(|_| said.to_string())?;
+        let rows = view["versions"].as_array().cloned().unwrap_or_default();
+        let named = |row: &Value| row["version"].as_str().unwrap_or_default().to_owned();
+        let valid: Vec<_> = rows.iter().filter(|row| row["void"].is_null()).collect();
+        let held = valid.iter().filter(|row| row["availability"]["state"] == "complete").map(|row| named(row));
+        Ok((held.collect(), valid.iter().map(|row| named(row)).collect()))
     }
 
     /// Memory of the daemon now, in bytes (resident set).

@@ -41,6 +41,8 @@ mod pulling;
 mod readme;
 #[path = "federation/shared.rs"]
 mod shared;
+#[path = "federation/sites.rs"]
+mod sites;
 #[path = "federation/story.rs"]
 mod story;
 #[path = "federation/strangers.rs"]

@@ -109,6 +109,9 @@ impl Layout {
         if let Some(outboard) = outboard {
             fs::rename(outboard, self.outboard(hash)).map_err(StoreError::io("rename", outboard))?;
         }
+        if verbund_protocol::seeded::bug("skip_sync_of_artifact_names") {
+            return Ok(());
+        }
         sync_dir(&dir)
     }
 
@@ -116,6 +119,7 @@ impl Layout {
         let objects = self.root.join("objects");
         let dir = objects.join(&hash.to_hex()[..2]);
         match fs::create_dir(&dir) {
+            Ok(()) if verbund_protocol::seeded::bug("skip_sync_of_artifact_folders") => {}
             Ok(()) => sync_dir(&objects)?,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(StoreError::io("create", &dir)(e)),

@@ -241,7 +241,15 @@ impl Instance {
     pub async fn command(&self, command: Command) -> Result<Result<Reply, CoreProblem>, InstanceError> {
         let (reply, answer) = oneshot::channel();
         self.letters.send(Mail::Command(command, reply)).await.map_err(|_| InstanceError::Ended)?;
-        answer.await.map_err(|_| InstanceError::Ended)
+        tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|_| InstanceError::Ended),
+            // An answer would come when there is room, which may be never.
+            () = self.store.full() => Ok(Err(CoreProblem::new(
+                "disk_full",
+                "the disk is full: it is not recorded, and may still be when there is room. Free or add space, see whether it happened, and try again",
+            ))),
+        }
     }
 
     /// Asks the core something, between two steps. `question` must be quick.

@@ -25,7 +25,7 @@ use verbund_protocol::wire::sync::{Entries, Request, Response};
 use super::instance::{Instance, InstanceError};
 use super::scrub::pages;
 use crate::net::Protocol;
-use crate::store::{Damage, FramePosition};
+use crate::store::{Damage, FramePosition, StoreError};
 
 /// First wait after members could not give everything back; doubled each time.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -112,9 +112,18 @@ fn name_of(damaged: &[Damage]) -> Vec<u8> {
 /// Mends for as long as the federation runs.
 pub async fn run(instance: Arc<Instance>) {
     let stop = instance.stop().clone();
+    let mending = async {
+        loop {
+            match mend(&instance).await {
+                // What was fetched becomes durable when there is room; what is missing then is looked for again.
+                Err(InstanceError::Store(StoreError::Full)) => tokio::time::sleep(RETRY_MIN).await,
+                ended => return ended,
+            }
+        }
+    };
     tokio::select! {
         () = stop.cancelled() => {}
-        ended = mend(&instance) => if let Err(error) = ended {
+        ended = mending => if let Err(error) = ended {
             warn!(%error, "the damaged journal is not mended any further");
         }
     }

@@ -116,6 +116,7 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
                 dir.display()
             ))
             .next(format!("`verbund --data-dir {} status` shows it; stop it before you start another", dir.display())),
+            error if error.is_disk() => disk_failure(error.to_string()),
             error => failure(error),
         })?;
         Ok((Arc::new(member), local))
@@ -173,7 +174,10 @@ async fn open_blobs(
         ..blobs::Options::default()
     };
     let dir = data_dir.join("artifacts");
-    let blobs = blocking(move || BlobStore::open(&dir, options).map_err(failure)).await?;
+    let opened = |error: blobs::StoreError| {
+        if error.must_stop() { disk_failure(error.to_string()) } else { failure(error) }
+    };
+    let blobs = blocking(move || BlobStore::open(&dir, options).map_err(opened)).await?;
     Ok((blobs, damage))
 }
 
@@ -294,6 +298,9 @@ impl Node {
                 }
                 Err(error) => {
                     let name = if slug.is_empty() { id.to_string() } else { slug };
+                    if matches!(&error, InstanceError::Store(error) if error.is_disk()) {
+                        return Err(disk_failure(format!("federation {name}: {error}")));
+                    }
                     let problem = problem(error);
                     return Err(failure(format!("federation {name}: {}", problem.detail)).next(problem.next_step));
                 }
@@ -522,6 +529,9 @@ pub fn problem(error: InstanceError) -> Problem {
             "another program or another federation listens there: name a free port in node.toml, for one federation under \
              [federation.SLUG] as listen = [\"HOST:PORT\"], start the node again, and repeat the command",
         );
+    }
+    if matches!(error, InstanceError::Store(StoreError::Full)) {
+        return Problem::new(Code::DiskFull, error.to_string()).next("`verbund store df` shows what takes the space");
     }
     Problem::new(Code::Internal, error.to_string()).next("see the daemon's log")
 }

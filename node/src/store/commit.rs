@@ -1,7 +1,8 @@
 //! The journal thread: writes what was appended, syncs once for all that waits (group commit), and only then says so.
 //!
 //! Owns the commit point. After a failed write or sync it never writes again: what the file then holds is unknown until the next
-//! start scans it.
+//! start scans it. A disk without room is no such failure: nothing that was written is in doubt, so the write is repeated at its place
+//! until there is room, and nothing is acknowledged meanwhile.
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +25,14 @@ use super::{
     sync::{Queue, Taken, write},
     view::Mark,
 };
+
+/// Between two tries to write while the disk has no room.
+const FULL_RETRY: Duration = Duration::from_millis(250);
+
+/// Whether the disk, or this user's part of it, is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
 
 /// A frame with its place and the rows it changes.
 pub(super) struct Staged {
@@ -61,6 +70,8 @@ pub(super) struct Progress {
     pub segments: AtomicU64,
     pub bytes: AtomicU64,
     pub syncs: AtomicU64,
+    /// Whether the journal waits for room on the disk.
+    pub full: watch::Sender<bool>,
 }
 
 /// The thread's state.
@@ -111,7 +122,8 @@ impl Committer {
         for job in jobs {
             match job {
                 Job::Frame(staged) => {
-                    self.writer.frame(&staged.head, &staged.payload)?;
+                    self.writer.frame(&staged.head, &staged.payload);
+                    self.insist(Writer::relieve)?;
                     written.push(staged);
                 }
                 Job::Roll(segment, first) => {
@@ -123,10 +135,35 @@ impl Committer {
         self.commit(written)
     }
 
+    /// Does what needs room on the disk, and again until there is some. A closing store waits for none.
+    fn insist(&mut self, mut work: impl FnMut(&mut Writer) -> io::Result<()>) -> io::Result<()> {
+        loop {
+            match work(&mut self.writer) {
+                Err(e)
+                    if is_full(&e)
+                        && !self.jobs.is_closed()
+                        && !verbund_protocol::seeded::bug("full_disk_is_failure") =>
+                {
+                    if !self.progress.full.send_replace(true) {
+                        tracing::error!(error = %e, "the disk is full: nothing is acknowledged until there is room");
+                    }
+                    std::thread::sleep(FULL_RETRY);
+                }
+                done => {
+                    if self.progress.full.send_replace(false) {
+                        tracing::info!("the journal can be written again");
+                    }
+                    return done;
+                }
+            }
+        }
+    }
+
     fn commit(&mut self, mut written: Vec<Staged>) -> io::Result<()> {
         if verbund_protocol::seeded::bug("acknowledge_before_sync") {
             self.publish(std::mem::take(&mut written));
         }
+        self.insist(Writer::drain)?;
         if self.writer.sync()? {
             self.progress.syncs.fetch_add(1, Ordering::Relaxed);
         }
@@ -140,7 +177,7 @@ impl Committer {
             frames.extend_from_slice(&staged.head);
             frames.extend_from_slice(&staged.payload);
         }
-        self.writer.roll(segment, &frames)?;
+        self.insist(|writer| writer.roll(segment, &frames))?;
         self.progress.segments.fetch_add(1, Ordering::Relaxed);
         self.progress.bytes.fetch_add(super::journal::format::HEADER_BYTES, Ordering::Relaxed);
         self.progress.syncs.fetch_add(1, Ordering::Relaxed);

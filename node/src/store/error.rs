@@ -68,6 +68,9 @@ pub enum StoreError {
         /// The floor in bytes.
         floor: u64,
     },
+    /// The disk has no room for the journal: what was appended waits, and becomes durable when there is some.
+    #[error("the disk is full: nothing can be recorded until there is room. Free or add space; it goes on by itself")]
+    Full,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -83,6 +86,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the disk failed, so that starting again would only repeat it; a full one is another matter.
+    pub fn is_disk(&self) -> bool {
+        const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+        matches!(self, Self::Io { source, .. } if source.raw_os_error() == Some(EIO))
+    }
+
     /// Adds the path to an error of the file system.
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

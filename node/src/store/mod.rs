@@ -150,6 +150,8 @@ pub struct Status {
     pub carries_skipped: u64,
     /// Free space against the floor.
     pub floor: FloorState,
+    /// Whether the journal waits for room on the disk, whatever the free space is said to be.
+    pub full: bool,
     /// Why the store has failed, if it has.
     pub failed: Option<String>,
 }
@@ -314,12 +316,25 @@ impl Store {
     /// Waits until frame `seq` is durable.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] or [`StoreError::Closed`] if it will not be.
+    /// [`StoreError::Failed`] or [`StoreError::Closed`] if it will not be; [`StoreError::Full`] if it has to wait for room on the disk.
     pub async fn durable(&self, seq: Seq) -> Result<(), StoreError> {
         let mut committed = self.committed();
-        match committed.wait_for(|committed| *committed >= seq).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(self.failure().map_or(StoreError::Closed, StoreError::Failed)),
+        tokio::select! {
+            biased;
+            done = committed.wait_for(|committed| *committed >= seq) => match done {
+                Ok(_) => Ok(()),
+                Err(_) => Err(self.failure().map_or(StoreError::Closed, StoreError::Failed)),
+            },
+            () = self.full() => Err(StoreError::Full),
+        }
+    }
+
+    /// Waits until the journal has to wait for room on the disk.
+    pub async fn full(&self) {
+        let mut full = self.0.progress.full.subscribe();
+        if full.wait_for(|full| *full).await.is_err() {
+            // The sender lives as long as this store does.
+            std::future::pending::<()>().await;
         }
     }
 
@@ -364,10 +379,10 @@ impl Store {
         read
     }
 
-    /// Whether frames of [`Weight::Intake`] are taken: enough disk space is free.
+    /// Whether frames of [`Weight::Intake`] are taken: enough disk space is free, and the journal is not waiting for any.
     #[must_use]
     pub fn accepts_intake(&self) -> bool {
-        self.0.floor.state().accepts_intake
+        !*self.0.progress.full.borrow() && self.0.floor.state().accepts_intake
     }
 
     /// Segments on disk.
@@ -393,6 +408,7 @@ impl Store {
             damaged: lock(&inner.damaged).clone(),
             carries_skipped: inner.carries_skipped.load(Ordering::Relaxed),
             floor: inner.floor.state(),
+            full: *inner.progress.full.borrow(),
             failed: inner.gate.failure(),
         }
     }

@@ -12,7 +12,7 @@ mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -148,6 +148,14 @@ impl Puppet {
             let answer = answer.map_err(|error| error.to_string())?;
             wire::decode(self.federation, &answer, FRAME_MAX_BYTES).map_err(|error| error.to_string())
         })
+    }
+
+    /// Asks a daemon once, and waits for its answer no longer than `limit`.
+    pub fn ask_within(&self, limit: Duration, peer: PeerId, request: &Request) -> Option<Response> {
+        let bytes = wire::encode(self.federation, request).expect("a request");
+        let asked = self.net.request(peer, Protocol::Sync, bytes);
+        let answer = self.runtime.block_on(async { tokio::time::timeout(limit, asked).await });
+        wire::decode(self.federation, &answer.ok()?.ok()?, FRAME_MAX_BYTES).ok()
     }
 
     /// Takes over where `peer` stands, and the own log as it is known there if it is longer.

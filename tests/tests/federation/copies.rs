@@ -43,9 +43,13 @@ fn a_recovering_node_says_why_it_does_not_sign_and_signs_by_an_operators_decisio
         node.stop();
     }
     federation["de-he"].start();
-    let now = federation["de-he"].federation("mitte");
-    assert_eq!(now["may_sign"], false, "{now}");
-    assert_eq!(now["recovering"]["waiting_for"], serde_json::json!(["de-rp"]), "{now}");
+    // What it waits for is known once its loop has begun.
+    until("it says whom it waits for", || {
+        let now = federation["de-he"].federation("mitte");
+        assert_eq!(now["may_sign"], false, "{now}");
+        let waits = now["recovering"]["waiting_for"] == serde_json::json!(["de-rp"]);
+        if waits { Ok(()) } else { Err(now.to_string()) }
+    });
     let folder = Folder::new(federation.world.path(), "zu-frueh");
     let said = federation["de-he"].command(["publish", folder.path.to_str().unwrap()]).refused(8);
     assert!(said.contains("recovering"), "{said}");

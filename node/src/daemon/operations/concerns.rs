@@ -28,6 +28,8 @@ pub struct Journal {
     pub cut: Option<CutTail>,
     /// Why it takes nothing more.
     pub failed: Option<String>,
+    /// Whether it waits for room on the disk.
+    pub full: bool,
 }
 
 /// What `status` does not show by itself.
@@ -183,6 +185,17 @@ fn damaged(raise: &mut Raise<'_>, journal: &Journal) {
     if let Some(why) = &journal.failed {
         let next = "check the disk, then start the node again; what was acknowledged is on disk";
         raise.put("journal_failed", Error, "", format!("the journal takes nothing more: {why}"), next);
+    }
+    if journal.full {
+        let next =
+            "free or add space, or raise the quota; it goes on by itself. `verbund store df` shows what takes it";
+        raise.put(
+            "journal_full",
+            Error,
+            "",
+            "the disk is full: nothing is acknowledged until there is room".to_owned(),
+            next,
+        );
     }
     let next =
         "look after the disk (smartctl, dmesg) and keep a copy of the folder; what can be had from members is fetched";

@@ -95,6 +95,7 @@ fn facts(node: &Node, named: &[Named], surveys: &[Survey]) -> Facts {
             missing: n.instance.mending.missing(),
             cut: n.instance.report.cut_tail.clone().filter(|cut| !cut.zeros),
             failed: store.failed,
+            full: store.full,
         }
     };
     let local = concerns::Journal {
@@ -103,6 +104,7 @@ fn facts(node: &Node, named: &[Named], surveys: &[Survey]) -> Facts {
         missing: None,
         cut: node.local.report().cut_tail.clone().filter(|cut| !cut.zeros),
         failed: node.local.status().failed,
+        full: node.local.status().full,
     };
     let join = surveys.iter().filter(|s| s.standing() == Standing::Requested);
     Facts {

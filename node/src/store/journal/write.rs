@@ -1,6 +1,10 @@
 //! Writing frames to the last segment and starting new ones. Durability is decided by the caller, who syncs.
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     format::{FORMAT, HEADER_BYTES, Header, Salt},
@@ -37,18 +41,23 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Creates `segment` with its first `frames`, durable under its name.
+    /// Creates `segment` with its first `frames`, durable under its name. After an error it can be tried again.
     fn create(&self, segment: u32, frames: &[u8]) -> io::Result<Box<dyn SegmentFile>> {
-        let header = Header { version: FORMAT, segment, instance: self.instance, salt: self.salt };
         let path = segment_path(&self.dir, segment);
         let new = path.with_extension(NEW);
-        let file = self.disk.create(&new)?;
+        // What is left of it, if anything is, is in the way of another try. At a start it is cleared away as well.
+        self.begin(segment, frames, &path, &new).inspect_err(|_| drop(fs::remove_file(&new)))
+    }
+
+    fn begin(&self, segment: u32, frames: &[u8], path: &Path, new: &Path) -> io::Result<Box<dyn SegmentFile>> {
+        let header = Header { version: FORMAT, segment, instance: self.instance, salt: self.salt };
+        let file = self.disk.create(new)?;
         file.write_all_at(&header.encode(), 0)?;
         file.write_all_at(frames, HEADER_BYTES)?;
         if !verbund_protocol::seeded::bug("skip_sync_of_segment") {
             file.sync()?;
         }
-        fs::rename(&new, &path)?;
+        fs::rename(new, path)?;
         if !verbund_protocol::seeded::bug("skip_sync_of_names") {
             self.disk.sync_dir(&self.dir)?;
         }
@@ -77,14 +86,19 @@ impl Writer {
         Self { place, file, buffer: Vec::new(), offset, dirty: false }
     }
 
-    /// Writes (perhaps later, at the latest with [`Self::sync`]) the frame of `head` and `payload` at the end.
-    pub(crate) fn frame(&mut self, head: &[u8], payload: &[u8]) -> io::Result<()> {
+    /// Keeps the frame of `head` and `payload`, to be written at the end (at the latest with [`Self::sync`]).
+    pub(crate) fn frame(&mut self, head: &[u8], payload: &[u8]) {
         self.buffer.extend_from_slice(head);
         self.buffer.extend_from_slice(payload);
+    }
+
+    /// Writes what was kept, if it is much. After an error it can be tried again.
+    pub(crate) fn relieve(&mut self) -> io::Result<()> {
         if self.buffer.len() >= BUFFER_BYTES { self.drain() } else { Ok(()) }
     }
 
-    fn drain(&mut self) -> io::Result<()> {
+    /// Writes what was kept. After an error it can be tried again: it is written at the same place.
+    pub(crate) fn drain(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.dirty = true;
             self.file.write_all_at(&self.buffer, self.offset)?;

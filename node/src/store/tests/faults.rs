@@ -98,6 +98,52 @@ fn failed_write_stops_the_store_and_its_torn_frame_is_cut() {
     assert_eq!(dump(&store.reader()), dump(&model(&[sample(0)])));
 }
 
+/// With half a frame on the disk, with a frame that fills the buffer, and with half a segment.
+#[tokio::test]
+async fn a_full_disk_makes_the_journal_wait_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (options, disk) = options(ViewKind::Sled);
+    let (store, _) = Store::open(dir.path(), toy(), options).unwrap();
+    let mut frames = vec![sample(0)];
+    let mut last = append(&store, &sample(0));
+    store.durable(last).await.unwrap();
+    for step in 1..=3 {
+        disk.0.full.store(true, Ordering::SeqCst);
+        let ops = if step == 2 { vec![Op::Set(5, vec![step], vec![7; 2 << 20])] } else { sample(step.into()) };
+        last = append(&store, &ops);
+        frames.push(ops);
+        if step == 3 {
+            last = store.repeat().unwrap();
+        }
+        assert!(matches!(store.durable(last).await, Err(StoreError::Full)), "{step}: said, and not failed");
+        assert!(store.status().full && !store.accepts_intake(), "{step}");
+        assert!(store.failure().is_none() && store.status().committed < last, "{step}");
+        disk.0.full.store(false, Ordering::SeqCst);
+        let mut committed = store.committed();
+        committed.wait_for(|seq| *seq >= last).await.unwrap();
+        assert!(!store.status().full && store.accepts_intake(), "{step}: it goes on by itself");
+    }
+    store.close().unwrap();
+    let (store, report) = open(dir.path(), ViewKind::Memory);
+    assert_eq!((report.damages, report.cut_tail, report.last), (0, None, last));
+    assert_eq!(dump(&store.reader()), dump(&model(&frames)));
+}
+
+#[tokio::test]
+async fn a_store_that_waits_for_room_closes_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (options, disk) = options(ViewKind::Memory);
+    let (store, _) = Store::open(dir.path(), toy(), options).unwrap();
+    let good = append(&store, &sample(0));
+    store.durable(good).await.unwrap();
+    disk.0.full.store(true, Ordering::SeqCst);
+    let lost = append(&store, &sample(1));
+    assert!(matches!(store.durable(lost).await, Err(StoreError::Full)));
+    assert!(matches!(store.close(), Err(StoreError::Failed(_))), "what was not acknowledged is lost, and that is said");
+    let (_, report) = open(dir.path(), ViewKind::Memory);
+    assert_eq!(report.last, good);
+}
+
 #[tokio::test]
 async fn queue_is_bounded() {
     let dir = tempfile::tempdir().unwrap();

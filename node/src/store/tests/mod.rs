@@ -144,6 +144,7 @@ pub struct TestDisk {
     pub named: AtomicU64,
     pub fail_sync: AtomicBool,
     pub fail_write: AtomicBool,
+    pub full: AtomicBool,
     pub free: Mutex<Option<u64>>,
     /// Held syncs wait here.
     stalled: Mutex<Stall>,
@@ -186,6 +187,10 @@ impl SegmentFile for TestFile {
             // Half of it arrives, as with a full disk.
             self.0.write_all_at(&bytes[..bytes.len() / 2], offset)?;
             return Err(io::Error::other("write fails as asked"));
+        }
+        if self.1.0.full.load(Ordering::SeqCst) {
+            self.0.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
         }
         self.0.write_all_at(bytes, offset)
     }

@@ -106,6 +106,7 @@ fn each_worry_has_its_code() {
     check(&|_, f| f.joins = vec![("mitte".into(), "expired".into(), true)], "join_refused", Error);
     let journal = || Journal { federation: "mitte".into(), ..Journal::default() };
     check(&|_, f| f.journals = vec![Journal { failed: Some("EIO".into()), ..journal() }], "journal_failed", Error);
+    check(&|_, f| f.journals = vec![Journal { full: true, ..journal() }], "journal_full", Error);
     let cut = CutTail { segment: 1, offset: 64, bytes: 9, zeros: false };
     check(&|_, f| f.journals = vec![Journal { cut: Some(cut.clone()), ..journal() }], "journal_cut", Warning);
     let damage = Damage { segment: 1, offset: 64, bytes: 9, after: 3, before: Some(5) };
