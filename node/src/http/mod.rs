@@ -1,8 +1,8 @@
 //! HTTPS for IT systems: the process library over TLS 1.3, read-only.
 //!
 //! Owns the listener, the certificate, bearer tokens, and the routes under `/api/v1`. It must never send bytes that the
-//! [`Library`] did not hand over as verified, never take a request body, never let a token or a query reach a log line, and
-//! never hold memory in proportion to what strangers send.
+//! [`Library`] did not hand over as verified, never take a request body that no route asks for, never let a token or a query reach
+//! a log line, and never hold memory in proportion to what strangers send.
 //!
 //! | path below `/api/v1` | answer |
 //! |---|---|
@@ -25,7 +25,7 @@ pub mod etag;
 pub mod library;
 pub mod problem;
 pub mod range;
-mod routes;
+pub(crate) mod routes;
 pub mod server;
 pub mod text;
 pub mod tokens;
