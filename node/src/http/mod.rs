@@ -14,6 +14,8 @@
 //! | `/{federation}/releases/{member}/{slug}/{version}/files/{path}` | one file |
 //! | `/{federation}/releases/{member}/{slug}/{version}/provenance` | the offline proof |
 //!
+//! Logs are told below `/logs/v1` as C2SP tlog-tiles (`tiles`).
+//!
 //! `latest` as version redirects to the exact one. A file has a strong `ETag` and a `Repr-Digest`, both its SHA-256, and takes
 //! one `Range`; several at once are answered with the whole file. If a file turns out damaged while it is being sent, the
 //! connection is cut before `Content-Length` is reached.
@@ -28,6 +30,7 @@ pub mod range;
 pub(crate) mod routes;
 pub mod server;
 pub mod text;
+mod tiles;
 pub mod tokens;
 
 pub use library::Library;

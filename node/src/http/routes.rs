@@ -31,6 +31,7 @@ const ANSWERS_AT_ONCE: usize = 16;
 fn mounts() -> Vec<Mount> {
     vec![
         api::mount(),
+        super::tiles::mount(),
         // Further surfaces follow here, one line each.
     ]
 }

@@ -168,16 +168,26 @@ impl Call {
 
     /// Answers with bytes that are JSON already.
     pub(crate) fn json_bytes(&self, bytes: Bytes) -> Result<Response<Body>, Problem> {
+        self.bytes(bytes, "application/json", "private, no-cache")
+    }
+
+    /// Answers with bytes of a media type, and says how long clients may keep them.
+    pub(crate) fn bytes(
+        &self,
+        bytes: Bytes,
+        media_type: &'static str,
+        caching: &'static str,
+    ) -> Result<Response<Body>, Problem> {
         let tag = ETag::of(Sha256::of(&bytes));
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
         insert(headers, header::ETAG, tag.as_str());
         if self.condition(&tag)? == Verdict::NotModified {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         if self.method != Method::HEAD && !bytes.is_empty() {
             let share = self.share(bytes.len())?;
