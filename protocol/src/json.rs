@@ -11,6 +11,7 @@ use crate::limits::{JSON_DEPTH_MAX, JSON_INTEGER_MAX};
 use crate::words::shown;
 
 mod shaped;
+pub(crate) use shaped::Object;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +35,7 @@ pub enum JsonError {
 /// [`JsonError::Malformed`] with the place.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|e| JsonError::Malformed(shown(e)))?;
+    let value = Strict { depth: 0, keep: true }.deserialize(&mut reader).map_err(|e| JsonError::Malformed(shown(e)))?;
     reader.end().map_err(|e| JsonError::Malformed(shown(e)))?;
     Ok(value)
 }
@@ -90,6 +91,16 @@ pub fn to_canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
     // Writing must never produce what reading refuses.
     parse(&text)?;
     Ok(text)
+}
+
+/// Checks a text by the rules of [`parse`] and keeps nothing of it: for long texts that are then read straight into their type.
+///
+/// # Errors
+/// [`JsonError::Malformed`].
+pub fn check(text: &[u8]) -> Result<(), JsonError> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    Strict { depth: 0, keep: false }.deserialize(&mut reader).map_err(|e| JsonError::Malformed(shown(e)))?;
+    reader.end().map_err(|e| JsonError::Malformed(shown(e)))
 }
 
 fn write(value: &Value, out: &mut Vec<u8>) {
@@ -148,8 +159,11 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Builds a [`Value`] while refusing what serde_json would accept.
+#[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
+    /// Whether the value is wanted. If not, texts and lists are dropped as they are read.
+    keep: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Strict {
@@ -186,7 +200,7 @@ impl<'de> Visitor<'de> for Strict {
         Err(E::custom(format_args!("{v} is not an integer within 2^53-1")))
     }
     fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Value, E> {
-        Ok(Value::String(v.to_owned()))
+        Ok(if self.keep { Value::String(v.to_owned()) } else { Value::Null })
     }
     fn visit_string<E: serde::de::Error>(self, v: String) -> Result<Value, E> {
         Ok(Value::String(v))
@@ -194,8 +208,10 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let depth = self.deeper()?;
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(Self { depth })? {
-            items.push(item);
+        while let Some(item) = seq.next_element_seed(Self { depth, ..self })? {
+            if self.keep {
+                items.push(item);
+            }
         }
         Ok(Value::Array(items))
     }
@@ -203,7 +219,7 @@ impl<'de> Visitor<'de> for Strict {
         let depth = self.deeper()?;
         let mut object = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(Self { depth })?;
+            let value = map.next_value_seed(Self { depth, ..self })?;
             if object.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("duplicate key {key:?}")));
             }

@@ -33,6 +33,8 @@ mod killed;
 mod missing;
 #[path = "federation/partitions.rs"]
 mod partitions;
+#[path = "federation/proof.rs"]
+mod proof;
 #[path = "federation/publishing.rs"]
 mod publishing;
 #[path = "federation/pulling.rs"]

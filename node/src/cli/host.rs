@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
-use verbund_protocol::ids::{FederationId, Handle, Sha256};
+use verbund_protocol::ids::{Handle, Sha256};
 use verbund_protocol::keys::SecretKey;
+use verbund_protocol::provenance::{Report, Trust};
 
 use super::exit::Failure;
 use super::run::Ready;
-use crate::admin::api::Moment;
 use crate::config::{Effective, Endpoint};
 pub use crate::publish::{FileSource, Said};
 
@@ -101,15 +101,6 @@ pub struct FileDigest {
     pub sha256: Sha256,
 }
 
-/// What the caller trusts from elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trust {
-    /// The federation.
-    pub federation: FederationId,
-    /// A charter of it.
-    pub charter: Sha256,
-}
-
 /// What a proof is checked against.
 #[derive(Debug)]
 pub struct Evidence<'a> {
@@ -119,35 +110,6 @@ pub struct Evidence<'a> {
     pub files: &'a BTreeMap<String, FileDigest>,
     /// What the caller trusts.
     pub trust: Option<Trust>,
-    /// The present.
-    pub now: Moment,
-}
-
-/// A proof that holds.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Verdict {
-    /// Whether it leads to what the caller trusts; otherwise it is consistent and nothing more.
-    pub anchored: bool,
-    /// Reference with version.
-    pub release: String,
-    /// Hash of the statement.
-    pub digest: Sha256,
-    /// Title.
-    pub title: String,
-    /// The federation it names.
-    pub federation: FederationId,
-    /// The newest charter in its chain.
-    pub charter: Sha256,
-    /// Other members that cosigned the checkpoint.
-    pub witnesses: u32,
-    /// Of how many others.
-    pub witnesses_of: u32,
-    /// Time of the newest cosignature.
-    pub checkpoint_time: Option<Moment>,
-    /// Files that were compared.
-    pub files: u64,
-    /// What a reader should know as well.
-    pub notes: Vec<String>,
 }
 
 /// What the rest of the program does for the command line. All methods but `run` may block.
@@ -180,8 +142,8 @@ pub trait Host: Send + Sync {
     /// Checks a proof without network and daemon.
     ///
     /// # Errors
-    /// Everything that does not hold, in words.
-    fn verify(&self, evidence: &Evidence<'_>) -> Result<Verdict, Vec<String>>;
+    /// Why the proof cannot be read at all. What does not hold stands in the report.
+    fn verify(&self, evidence: &Evidence<'_>) -> Result<Report, String>;
 }
 
 /// The hosts of addresses, without those that stand for all.

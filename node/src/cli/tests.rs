@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use verbund_protocol::ids::{Blake3, FederationId, Sha256};
+use verbund_protocol::provenance::{Report, Step, StepName};
 
-use super::host::{Evidence, Founded, Founding, Launch, Said, Scan, ScannedFile, Verdict};
+use super::host::{Evidence, Founded, Founding, Launch, Said, Scan, ScannedFile};
 use super::output::tests::Captured;
 use super::*;
 use crate::admin::fake::Fake;
@@ -59,24 +60,13 @@ impl Host for Stand {
     fn propose(&self, _: &Path) -> Result<String, Failure> {
         Ok("# Vorschlag\n".into())
     }
-    fn verify(&self, evidence: &Evidence<'_>) -> Result<Verdict, Vec<String>> {
+    fn verify(&self, evidence: &Evidence<'_>) -> Result<Report, String> {
         *self.seen.lock().unwrap() = evidence.files.iter().map(|(path, d)| (path.clone(), d.size)).collect();
         if evidence.provenance == b"bad" {
-            return Err(vec!["a: differs".into()]);
+            return Err("a: differs".into());
         }
-        Ok(Verdict {
-            anchored: self.anchored && evidence.trust.is_some(),
-            release: "de-he/x@1.0.0".into(),
-            digest: Sha256([1; 32]),
-            title: "X".into(),
-            federation: FederationId([2; 32]),
-            charter: Sha256([3; 32]),
-            witnesses: 2,
-            witnesses_of: 3,
-            checkpoint_time: None,
-            files: 2,
-            notes: Vec::new(),
-        })
+        let step = Step { name: StepName::Files, ok: true, text: "all files".into(), next: None };
+        Ok(Report { steps: vec![step], anchored: self.anchored && evidence.trust.is_some(), ..Report::default() })
     }
 }
 

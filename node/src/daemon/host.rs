@@ -8,8 +8,7 @@ use verbund_protocol::release::Problem;
 
 use super::{founding, node};
 use crate::admin::Refusal;
-use crate::admin::api::Moment;
-use crate::cli::host::{Evidence, Founded, Founding, Launch, Said, Scan, ScannedFile, Verdict};
+use crate::cli::host::{Evidence, Founded, Founding, Launch, Said, Scan, ScannedFile};
 use crate::cli::{Exit, Failure, Host};
 use crate::publish;
 
@@ -77,30 +76,8 @@ impl Host for Program {
         Ok(publish::init_proposal(&scanned))
     }
 
-    fn verify(&self, evidence: &Evidence<'_>) -> Result<Verdict, Vec<String>> {
+    fn verify(&self, evidence: &Evidence<'_>) -> Result<provenance::Report, String> {
         let files = evidence.files.iter().map(|(path, file)| (path.clone(), (file.sha256, file.size))).collect();
-        let trust = evidence.trust.map(|t| provenance::Trust { federation: t.federation, charter: t.charter });
-        let report = provenance::verify(evidence.provenance, &files, trust).map_err(|e| vec![e.to_string()])?;
-        if let Some(step) = report.failed() {
-            let next = step.next.iter().map(|next| format!("next: {next}"));
-            return Err(std::iter::once(format!("{}: {}", step.name.as_str(), step.text)).chain(next).collect());
-        }
-        let Some(release) = report.release else { return Err(vec!["the proof names no release".to_owned()]) };
-        let said =
-            report.statements.iter().map(|said| format!("known when it was pulled: {}: {}", said.kind, said.reason));
-        let witnessed = report.witnessed.as_ref();
-        Ok(Verdict {
-            anchored: report.anchored,
-            release: format!("{}/{}@{}", release.handle, release.process, release.version),
-            digest: release.release,
-            title: release.title,
-            federation: release.federation,
-            charter: release.charter,
-            witnesses: witnessed.map_or(0, |w| u32::try_from(w.count).unwrap_or(u32::MAX)),
-            witnesses_of: witnessed.map_or(0, |w| u32::try_from(w.of).unwrap_or(u32::MAX)),
-            checkpoint_time: report.checkpoint_time_s.map(|s| Moment::from_unix_ms(s.saturating_mul(1_000))),
-            files: release.files,
-            notes: report.warnings.into_iter().chain(said).collect(),
-        })
+        provenance::verify(evidence.provenance, &files, evidence.trust).map_err(|error| error.to_string())
     }
 }

@@ -9,6 +9,7 @@
 //! releases only, and nothing is served that is not durable.
 
 mod files;
+mod logs;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -19,8 +20,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use semver::Version;
-use verbund_protocol::ids::Slug;
+use verbund_protocol::ids::{PeerId, Slug};
 use verbund_protocol::view::catalogue::{Catalogue, Filter, Listed, Name, Place, Selector, Target, Viewer};
+use verbund_protocol::view::checkpoints::Tile;
 use verbund_protocol::view::rows::RowsError;
 
 use super::instance::{InstanceError, Shared};
@@ -278,5 +280,14 @@ impl Library for NodeLibrary {
     }
     fn open_file<'a>(&'a self, reader: &'a Reader, release: &'a ReleaseRef, path: &'a str) -> Answer<'a, FileHandle> {
         Box::pin(self.file(reader, release, path))
+    }
+    fn logs<'a>(&'a self, federation: &'a Slug) -> Answer<'a, Vec<LogView>> {
+        Box::pin(self.all_logs(federation))
+    }
+    fn checkpoint<'a>(&'a self, federation: &'a Slug, log: PeerId) -> Answer<'a, String> {
+        Box::pin(self.newest_checkpoint(federation, log))
+    }
+    fn tile<'a>(&'a self, federation: &'a Slug, log: PeerId, tile: Tile) -> Answer<'a, Bytes> {
+        Box::pin(self.log_tile(federation, log, tile))
     }
 }

@@ -12,7 +12,8 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use semver::Version;
 use serde::Serialize;
-use verbund_protocol::ids::{Blake3, FederationId, Handle, Sha256, Slug};
+use verbund_protocol::ids::{Blake3, FederationId, Handle, PeerId, Sha256, Slug};
+use verbund_protocol::view::checkpoints::Tile;
 
 use super::tokens::Reader;
 
@@ -167,6 +168,19 @@ pub struct ReleaseView {
     pub unavailable: Option<String>,
 }
 
+/// A log of a federation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogView {
+    /// The node that writes it.
+    pub log: PeerId,
+    /// Handle of its owner, if a member.
+    pub member: Option<Handle>,
+    /// First line of its checkpoints.
+    pub origin: String,
+    /// Entries held here.
+    pub size: u64,
+}
+
 /// A file that may be sent.
 pub struct FileHandle {
     /// In bytes.
@@ -245,4 +259,28 @@ pub trait Library: Send + Sync + 'static {
     /// # Errors
     /// [`LibraryError::NotFound`], [`LibraryError::NotAvailable`], [`LibraryError::Erased`], [`LibraryError::Damaged`].
     fn open_file<'a>(&'a self, reader: &'a Reader, release: &'a ReleaseRef, path: &'a str) -> Answer<'a, FileHandle>;
+
+    /// The logs of a federation, by the bytes of their nodes' keys. A library without logs has none.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`] for an unknown federation.
+    fn logs<'a>(&'a self, _federation: &'a Slug) -> Answer<'a, Vec<LogView>> {
+        Box::pin(async { Err(LibraryError::NotFound) })
+    }
+
+    /// The newest signed checkpoint of a log that its durable entries here lead to, as a note with the cosignatures held.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`] if there is none.
+    fn checkpoint<'a>(&'a self, _federation: &'a Slug, _log: PeerId) -> Answer<'a, String> {
+        Box::pin(async { Err(LibraryError::NotFound) })
+    }
+
+    /// A tile of a log, durable here in full.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`] if the log's entries here do not fill it.
+    fn tile<'a>(&'a self, _federation: &'a Slug, _log: PeerId, _tile: Tile) -> Answer<'a, Bytes> {
+        Box::pin(async { Err(LibraryError::NotFound) })
+    }
 }

@@ -1,8 +1,8 @@
 //! HTTPS for IT systems: the process library over TLS 1.3, read-only.
 //!
 //! Owns the listener, the certificate, bearer tokens, and the routes under `/api/v1`. It must never send bytes that the
-//! [`Library`] did not hand over as verified, never take a request body, never let a token or a query reach a log line, and
-//! never hold memory in proportion to what strangers send.
+//! [`Library`] did not hand over as verified, never take a request body that no route asks for, never let a token or a query reach
+//! a log line, and never hold memory in proportion to what strangers send.
 //!
 //! | path below `/api/v1` | answer |
 //! |---|---|
@@ -13,6 +13,8 @@
 //! | `/{federation}/releases/{member}/{slug}/{version}` | one release with its files and evidence |
 //! | `/{federation}/releases/{member}/{slug}/{version}/files/{path}` | one file |
 //! | `/{federation}/releases/{member}/{slug}/{version}/provenance` | the offline proof |
+//!
+//! Logs are told below `/logs/v1` as C2SP tlog-tiles (`tiles`).
 //!
 //! `latest` as version redirects to the exact one. A file has a strong `ETag` and a `Repr-Digest`, both its SHA-256, and takes
 //! one `Range`; several at once are answered with the whole file. If a file turns out damaged while it is being sent, the
@@ -25,9 +27,10 @@ pub mod etag;
 pub mod library;
 pub mod problem;
 pub mod range;
-mod routes;
+pub(crate) mod routes;
 pub mod server;
 pub mod text;
+mod tiles;
 pub mod tokens;
 
 pub use library::Library;

@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::http::header::{self, HeaderValue};
-use axum::http::{Response, StatusCode};
+use axum::http::{Method, Response, StatusCode};
 use axum::response::IntoResponse;
 
 /// What went wrong. The text form ([`Code::as_str`]) is stable.
@@ -31,10 +31,14 @@ pub enum Code {
     TokenRevoked,
     /// The token is good, but not for this.
     ScopeDenied,
-    /// Everything here is read-only.
+    /// The resource has no such method.
     MethodNotAllowed,
     /// Requests carry no body here.
     BodyRefused,
+    /// The body has more bytes than are taken here.
+    BodyTooLarge,
+    /// The body is not what is taken here.
+    InvalidBody,
     /// The request target is longer than any that means something.
     UriTooLong,
     /// `If-Match` named other bytes.
@@ -80,6 +84,8 @@ impl Code {
             Self::ScopeDenied => (StatusCode::FORBIDDEN, "scope_denied", "Outside the token's scope"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::BodyRefused => (StatusCode::BAD_REQUEST, "body_refused", "Request body refused"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Request body too large"),
+            Self::InvalidBody => (StatusCode::BAD_REQUEST, "invalid_body", "Invalid request body"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long", "Request target too long"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "precondition_failed", "Precondition failed"),
             Self::RangeNotSatisfiable => {
@@ -129,12 +135,26 @@ pub struct Problem {
     pub detail: String,
     /// For [`Code::RangeNotSatisfiable`]: the size of the file in bytes.
     pub size: Option<u64>,
+    /// For [`Code::MethodNotAllowed`]: what is allowed, as in the `Allow` header.
+    pub allow: Option<String>,
 }
 
 impl Problem {
     /// A problem with its sentence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), size: None }
+        Self { code, detail: detail.into(), size: None, allow: None }
+    }
+
+    /// The resource knows only these methods.
+    pub fn method_not_allowed(methods: &[Method]) -> Self {
+        let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let detail = format!("There are only: {allow}.");
+        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
+    }
+
+    /// What was presented is no token of this node.
+    pub fn token_invalid() -> Self {
+        Self::new(Code::TokenInvalid, "The token is not one of this node.")
     }
 
     /// Nothing here, or hidden: both look the same.
@@ -167,8 +187,8 @@ impl IntoResponse for Problem {
         if let Some(challenge) = self.code.challenge() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if self.code == Code::MethodNotAllowed {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        if let Some(allow) = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+            headers.insert(header::ALLOW, allow);
         }
         if let Some(size) = self.size
             && let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}"))

@@ -301,6 +301,8 @@ fn precommits(
         let vote = Ordering::open(&envelope)?;
         let fits = vote.kind == VoteKind::Precommit
             && vote.height == charter.version
+            // SPEC: the genesis is certified in round 0.
+            && (prev.is_some() || vote.round == 0)
             && vote.federation == prev.map(|p| p.federation)
             && (vote.prev == prev.map(|p| p.hash) || crate::seeded::bug("forget_charter_parent"))
             && vote.value == Some(hash)

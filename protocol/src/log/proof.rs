@@ -128,7 +128,7 @@ pub struct ConsistencyProof {
 
 /// As it is read, before its checks.
 #[derive(Deserialize)]
-#[serde(rename = "ConsistencyProof")]
+#[serde(rename = "ConsistencyProof", deny_unknown_fields)]
 struct RawConsistency {
     from: u64,
     to: u64,

@@ -13,6 +13,7 @@ use crate::documents::{Document, Kind, LogEnd, Writer};
 use crate::envelope::Envelope;
 use crate::identity::VerifiedIdentity;
 use crate::ids::{MemberId, PeerId, Sha256};
+use crate::json::Object;
 use crate::log::SignedCheckpoint;
 use crate::view::judge::PREAMBLE;
 
@@ -36,13 +37,15 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Adds what a certified charter and its certificate say about `log`.
+    /// Adds what a certified charter and the writers that it pins say about `log`. A writer that a certificate merely carries closes
+    /// nothing.
     pub(super) fn add(&mut self, log: &PeerId, charter: &Charter, bundle: &CharterBundle) {
         if let Some(stop) = charter.stops.iter().find(|stop| stop.log == *log) {
             self.charter = Some(*stop);
         }
         let writers = bundle.writers.iter().filter_map(|bytes| Envelope::parse(bytes).ok());
-        let closes = writers.filter_map(|e| Writer::open(&e).ok()?.closes).filter(|end| end.log == *log);
+        let pinned = writers.filter(|e| charter.members.iter().any(|member| member.writer == e.id()));
+        let closes = pinned.filter_map(|e| Writer::open(&e).ok()?.closes).filter(|end| end.log == *log);
         self.writer = closes.chain(self.writer).min_by_key(|end| end.size);
     }
 
@@ -58,7 +61,7 @@ impl Chain {
     ///
     /// # Errors
     /// Which version does not hold, and why.
-    pub(super) fn check(charters: &[Certificate], keep: &BTreeSet<u64>, log: &PeerId) -> Result<Self, String> {
+    pub(super) fn check(charters: &[Object<Certificate>], keep: &BTreeSet<u64>, log: &PeerId) -> Result<Self, String> {
         let mut chain: Option<Self> = None;
         for (version, certificate) in (1_u64..).zip(charters) {
             let bundle = certificate.bundle();
@@ -84,6 +87,11 @@ impl Chain {
     /// Version of the charter with this hash.
     pub(super) fn version_of(&self, hash: &Sha256) -> Option<u64> {
         (1..).zip(&self.hashes).find(|(_, h)| *h == hash).map(|(version, _)| version)
+    }
+
+    /// Hashes by version, from version 1 on.
+    pub(super) fn hashes(&self) -> &[Sha256] {
+        &self.hashes
     }
 
     /// How many charters there are.

@@ -1,6 +1,6 @@
 //! The bytes of a provenance file: strict JSON with binary parts in base64.
 //!
-//! Owns shapes and bounds. Lists and binary parts are bounded while they are read, unknown and doubled keys are refused, so that a
+//! Owns shapes and bounds. What is an object must be one in the text. Lists and binary parts are bounded while they are read, unknown and doubled keys are refused, so that a
 //! hostile file costs memory in proportion to its length and two readers cannot see different things in it. Judges nothing.
 
 use std::fmt;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{CHARTERS_MAX, ENTRIES_MAX, FORMAT, PROVENANCE_MAX_BYTES, STATEMENTS_MAX, VerifyError};
 use crate::charter::certificate::CharterBundle;
 use crate::ids::{FederationId, PeerId, Sha256};
+use crate::json::Object;
 use crate::limits::{
     CERTIFICATE_PARTS_MAX, CHARTER_MAX_BYTES, JSON_INTEGER_MAX, LEAF_MAX_BYTES, MANIFEST_MAX_BYTES, NOTE_MAX_BYTES,
     PROOF_HASHES_MAX,
@@ -63,13 +64,13 @@ pub(super) struct Provenance {
     /// The note that all proofs lead to.
     pub(super) checkpoint: Text<NOTE_MAX_BYTES>,
     /// What gives the log its authority, ascending.
-    pub(super) entries: List<Entry, ENTRIES_MAX>,
+    pub(super) entries: List<Object<Entry>, ENTRIES_MAX>,
     /// All charters from the genesis on.
-    pub(super) charters: List<Certificate, CHARTERS_MAX>,
+    pub(super) charters: List<Object<Certificate>, CHARTERS_MAX>,
     /// That the checkpoint and the size at which a charter or writer ended the log are of one history; absent if nothing ended it,
     /// or at that very size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) end: Option<ConsistencyProof>,
+    pub(super) end: Option<Object<ConsistencyProof>>,
     /// The bytes of `manifest.json`.
     pub(super) manifest: Bin<{ MANIFEST_MAX_BYTES as usize }>,
     /// Withdrawals and deprecations of the release that were known. They inform.
@@ -98,16 +99,16 @@ pub(super) struct Certificate {
 
 type Parts = List<Leaf, CERTIFICATE_PARTS_MAX>;
 
-impl From<CharterBundle> for Certificate {
+impl From<CharterBundle> for Object<Certificate> {
     fn from(bundle: CharterBundle) -> Self {
         let parts = |parts: Vec<Vec<u8>>| List(parts.into_iter().map(Bin).collect());
-        Self {
+        Self(Certificate {
             payload: Bin(bundle.payload),
             identities: parts(bundle.identities),
             writers: parts(bundle.writers),
             approvals: parts(bundle.approvals),
             precommits: parts(bundle.precommits),
-        }
+        })
     }
 }
 
@@ -146,12 +147,13 @@ impl Provenance {
             return Err(VerifyError::TooLong(bytes.len()));
         }
         let malformed = |e: serde_json::Error| VerifyError::Malformed(shown(e));
-        let Head { format } = serde_json::from_slice(bytes).map_err(malformed)?;
+        let Object(Head { format }) = serde_json::from_slice(bytes).map_err(malformed)?;
         if format != FORMAT {
             return Err(VerifyError::Format(format));
         }
-        let read: Self = serde_json::from_slice(bytes).map_err(malformed)?;
-        let numbers = read.entries.0.iter().map(|e| e.index).chain([read.index, read.pulled_at_s]);
+        let Object(read): Object<Self> = serde_json::from_slice(bytes).map_err(malformed)?;
+        let ends = read.end.iter().flat_map(|end| [end.from, end.to]);
+        let numbers = read.entries.0.iter().map(|e| e.index).chain([read.index, read.pulled_at_s]).chain(ends);
         if numbers.max().is_some_and(|n| n > JSON_INTEGER_MAX) {
             return Err(VerifyError::Malformed("an integer is over 2^53-1".to_owned()));
         }

@@ -13,11 +13,13 @@ use crate::core::View;
 use crate::documents::{Deprecation, Document, Kind, LogEnd, Withdrawal};
 use crate::envelope::Envelope;
 use crate::ids::{FederationId, PeerId, Sha256};
-use crate::log::{ConsistencyProof, InclusionProof, Origin, SignedCheckpoint, TreeError, note};
+use crate::json::Object;
+use crate::log::{ConsistencyProof, InclusionProof, SignedCheckpoint, TreeError};
 use crate::view::charters::{self, Charters};
-use crate::view::judge::{self, PREAMBLE};
+use crate::view::checkpoints;
+use crate::view::judge::PREAMBLE;
 use crate::view::rows::{RowsError, Table};
-use crate::view::state::{self, CosignedRow, EntryRow, LogHashes, LogRow, ReleaseRow, Verdict, key};
+use crate::view::state::{self, EntryRow, LogHashes, LogRow, ReleaseRow, Verdict, key};
 use crate::view::statements;
 
 /// Entry rows read at once.
@@ -119,7 +121,7 @@ pub fn make(view: &dyn View, charters: &Charters, pulled: &Pulled<'_>) -> Result
     let size = signed.checkpoint().size;
     let entries = authority.into_iter().filter(|(at, _)| *at < size);
     let entries = entries
-        .map(|(index, (leaf, _))| Ok(Entry { index, leaf: Bin(leaf), proof: List(source.prove(index, size)?) }))
+        .map(|(index, (leaf, _))| Ok(Object(Entry { index, leaf: Bin(leaf), proof: List(source.prove(index, size)?) })))
         .collect::<Result<Vec<_>, MakeError>>()?;
     let provenance = Provenance {
         format: FORMAT,
@@ -133,7 +135,7 @@ pub fn make(view: &dyn View, charters: &Charters, pulled: &Pulled<'_>) -> Result
         checkpoint: Text(signed.to_text()),
         entries: List(entries),
         charters: List(bundles.into_iter().map(Into::into).collect()),
-        end: end.map_or(Ok(None), |end| source.join(size, end.size))?,
+        end: end.map_or(Ok(None), |end| source.join(size, end.size))?.map(Object),
         manifest: Bin(manifest.to_vec()),
         statements: List(source.statements(&release)?.into_iter().map(Bin).collect()),
     };
@@ -177,29 +179,9 @@ impl Source<'_> {
 
     /// Checkpoints that cover `index` and that the entries held lead to: the witnessed one, and the newest with its cosignatures.
     fn candidates(&self, federation: FederationId, index: u64) -> Result<Vec<SignedCheckpoint>, MakeError> {
-        let origin = Origin::new(federation, self.log);
-        let promises: Vec<CosignedRow> =
-            state::list(self.view, Table::Promises, &key::cosigned_of(&self.log), usize::MAX)?;
-        let fitting = |size: u64, root: Sha256| -> Vec<_> {
-            promises.iter().filter(|p| p.size == size && p.root == root).map(|p| p.cosignature).collect()
-        };
-        let witnessed = self.view.get(Table::Promises, &key::witnessed(&self.log))?.unwrap_or_default();
-        let mut out = Vec::new();
-        for bytes in [&witnessed, &self.row.note] {
-            let Ok(opened) = note::open(bytes, origin, &|_| true) else { continue };
-            let mut signed = opened.signed;
-            let checkpoint = *signed.checkpoint();
-            let covers = checkpoint.size > index && checkpoint.size <= self.row.size();
-            if !covers || !judge::root_matches(&self.row, self.view, checkpoint.size, checkpoint.root)? {
-                continue;
-            }
-            for cosignature in fitting(checkpoint.size, checkpoint.root) {
-                // One that does not verify is not worth failing a pull for: it is left out.
-                let _ = signed.add(cosignature);
-            }
-            out.push(signed);
-        }
-        Ok(out)
+        let mut signed = checkpoints::held(self.view, federation, &self.log, &self.row)?;
+        signed.retain(|signed| signed.checkpoint().size > index);
+        Ok(signed)
     }
 
     /// The first three entries, later identities of the owner below `index`, and later charters below `upper`.

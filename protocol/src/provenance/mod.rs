@@ -32,7 +32,7 @@ mod steps;
 mod verify;
 
 pub use make::{MakeError, Pulled, make};
-pub use report::{Facts, FileDiff, Report, Said, Step, StepName, Verdict, Witnessed};
+pub use report::{Cosigner, Facts, FileDiff, Listed, Report, Said, Step, StepName, Verdict, Witnessed};
 pub use verify::{Files, Trust, VerifyError, verify};
 
 /// The format that this module reads and writes. A reader refuses other numbers; within one number no key is added.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::ids::{FederationId, Handle, MemberId, PeerId, Sha256, Slug};
+use crate::ids::{FederationId, Handle, MemberId, PeerId, PublicKey, Sha256, Slug};
 
 /// One part of the check. The order is that of the check; it ends at the first that fails, but for [`StepName::Anchor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -93,6 +93,28 @@ impl Witnessed {
     }
 }
 
+/// One cosignature of the checkpoint that verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cosigner {
+    /// Whose node it is by the charter that counts; `None` if no member's.
+    pub member: Option<Handle>,
+    /// The node.
+    pub node: PeerId,
+    /// When, as the node states, in seconds since 1970.
+    pub time_s: u64,
+}
+
+/// A file as the manifest names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Path in the folder.
+    pub path: String,
+    /// In bytes.
+    pub size: u64,
+    /// Over the whole file.
+    pub sha256: Sha256,
+}
+
 /// What was proven about the release. Set once its signatures were checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts {
@@ -116,6 +138,10 @@ pub struct Facts {
     pub version: String,
     /// The release's id: SHA-256 of its payload.
     pub release: Sha256,
+    /// Keys of the owner's publisher role that signed it.
+    pub signed_by: Vec<PublicKey>,
+    /// Version of the charter that the release was judged by.
+    pub judged_by: u64,
     /// Title.
     pub title: String,
     /// Licence, SPDX.
@@ -134,6 +160,8 @@ pub struct Facts {
     pub index: u64,
     /// Size of the checkpoint.
     pub checkpoint_size: u64,
+    /// Root of the checkpoint.
+    pub checkpoint_root: Sha256,
     /// Version of the identity that the release was judged by.
     pub identity_version: u64,
     /// When the file was made, as it says itself; not proven.
@@ -207,13 +235,21 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// Whether the chain contains the charter that the reader trusts.
     pub anchored: bool,
+    /// Version of the charter that the reader trusts, if it is one of them.
+    pub trusted: Option<u64>,
+    /// Hashes of the charters from version 1 on, once they were checked.
+    pub charters: Vec<Sha256>,
     /// Set once counted.
     pub witnessed: Option<Witnessed>,
+    /// Cosignatures that verified, the log's own node included, by the bytes of the nodes' keys.
+    pub cosigners: Vec<Cosigner>,
     /// The earliest time at which another member cosigned the checkpoint, in seconds since 1970, so that one wrong clock cannot
     /// make it look newer; if none did, the time that the log's own node states. Knowledge of the log ends there.
     pub checkpoint_time_s: Option<u64>,
     /// What was proven about the release.
     pub release: Option<Facts>,
+    /// The files that the manifest names, once it was checked.
+    pub listed: Vec<Listed>,
     /// In what the folder differs; set once it was compared.
     pub files: Option<FileDiff>,
     /// What was said about the release when it was pulled.

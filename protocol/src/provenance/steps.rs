@@ -11,7 +11,7 @@ use super::{Files, PATH, Trust};
 use crate::charter::certificate::Certified;
 use crate::documents::{Deprecation, Document, Kind, RELEASE_TYPE, Withdrawal};
 use crate::envelope::Envelope;
-use crate::ids::{FederationId, MemberId, Sha256, Slug};
+use crate::ids::{FederationId, MemberId, PublicKey, Sha256, Slug};
 use crate::log::{Head, Origin, SignedCheckpoint, note, tree};
 use crate::release::{Manifest, Release};
 
@@ -142,6 +142,8 @@ pub(super) fn end(proof: &Provenance, chain: &Chain, head: Head) -> Found<()> {
 pub(super) struct Judged {
     pub(super) release: Release,
     pub(super) id: Sha256,
+    /// Keys of the owner's publisher role that signed it.
+    pub(super) signers: Vec<PublicKey>,
 }
 
 impl Judged {
@@ -166,9 +168,10 @@ pub(super) fn release(proof: &Provenance, authority: &Authority<'_>) -> Found<Ju
             release.member, authority.owner
         )));
     }
-    let judged = Judged { release, id: envelope.id() };
-    let slug = judged.slug();
     let role = &authority.identity.identity.roles.publisher;
+    let signers = envelope.signers(&role.keys).into_iter().collect();
+    let judged = Judged { release, id: envelope.id(), signers };
+    let slug = judged.slug();
     if !role.signed(&envelope, slug) {
         let version = authority.identity.identity.version;
         return Err(bad(format!("{slug} is not signed by the publisher threshold of identity version {version}")));

@@ -8,10 +8,10 @@ use std::str::FromStr;
 
 use super::chain::{self, Authority, Chain};
 use super::format::Provenance;
-use super::report::{Facts, Report, Step, StepName};
+use super::report::{Cosigner, Facts, Listed, Report, Step, StepName};
 use super::steps::{self, Found, Judged, Refused};
 use super::{FORMAT, PROVENANCE_MAX_BYTES};
-use crate::ids::{FederationId, Sha256};
+use crate::ids::{FederationId, PeerId, Sha256};
 use crate::log::SignedCheckpoint;
 
 /// Paths of a folder, relative and `/`-separated, with SHA-256 and size in bytes of each file.
@@ -95,6 +95,8 @@ impl Run<'_> {
         let entries = chain::entries(proof);
         let chain = self.step(StepName::Charters, steps::charters(proof, &chain::versions(&entries, proof.index)))?;
         self.report.anchored = self.step(StepName::Anchor, steps::anchor(&chain, trust)).is_some();
+        self.report.trusted = trust.and_then(|trust| chain.version_of(&trust.charter));
+        self.report.charters = chain.hashes().to_vec();
         let (signed, refused) = self.step(StepName::Checkpoint, steps::checkpoint(proof))?;
         self.step(StepName::Inclusion, steps::inclusion(proof, signed.checkpoint().head()))?;
         let authority = Authority::at(proof.index, &proof.log, &entries, &chain).map_err(steps::bad);
@@ -104,6 +106,12 @@ impl Run<'_> {
         let release = self.step(StepName::Release, steps::release(proof, &authority))?;
         self.facts(&release, &authority, &chain, &signed);
         let manifest = self.step(StepName::Manifest, steps::manifest(proof, &release))?;
+        let listed = |file: &crate::release::FileEntry| Listed {
+            path: file.path.to_string(),
+            size: file.size,
+            sha256: file.sha256,
+        };
+        self.report.listed = manifest.files().iter().map(listed).collect();
         self.statements(&release, &authority, &chain);
         self.limits(&authority, &chain);
         let diff = steps::compare(&manifest, files);
@@ -140,6 +148,13 @@ impl Run<'_> {
         if self.report.checkpoint_time_s.is_none() {
             self.warn("nobody states when the checkpoint was made: its age is not known");
         }
+        let handle = |peer: PeerId| {
+            let member = authority.witness.member_of(&peer)?;
+            authority.witness.charter.member(&member).map(|m| m.handle.clone())
+        };
+        let cosigner =
+            |c: &crate::log::Cosignature| Cosigner { member: handle(c.peer), node: c.peer, time_s: c.time_s };
+        self.report.cosigners = signed.cosignatures().map(cosigner).collect();
         self.report.witnessed = Some(witnessed);
         self.step(StepName::Witnesses, Ok(((), counted)));
     }
@@ -159,6 +174,8 @@ impl Run<'_> {
             process: metadata.id.clone(),
             version: metadata.version.to_string(),
             release: release.id,
+            signed_by: release.signers.clone(),
+            judged_by: authority.charter.charter.version,
             title: metadata.title.clone(),
             license: metadata.license.clone(),
             published_s: said.time_s,
@@ -168,6 +185,7 @@ impl Run<'_> {
             log: self.proof.log,
             index: self.proof.index,
             checkpoint_size: signed.checkpoint().size,
+            checkpoint_root: signed.checkpoint().root,
             identity_version: authority.identity.identity.version,
             pulled_at_s: self.proof.pulled_at_s,
             served_by: self.proof.served_by,

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::path::{PathError, PathSet, SafePath};
 use crate::ids::{Blake3, Sha256};
-use crate::json;
+use crate::json::{self, Object};
 use crate::limits::{JSON_INTEGER_MAX, MANIFEST_MAX_BYTES, RELEASE_FILES_MAX};
 use crate::words::{quotable, shown};
 
@@ -150,15 +150,16 @@ impl Manifest {
         }
         let malformed = |e: serde_json::Error| ManifestError::Malformed(shown(e));
         // The format is read first, so that a newer one is named as such and not as malformed.
-        let Head { format } = serde_json::from_slice(bytes).map_err(malformed)?;
+        let Object(Head { format }) = serde_json::from_slice(bytes).map_err(malformed)?;
         if format != FORMAT {
             return Err(ManifestError::Format(format));
         }
-        let Wire { files: WireFiles(wire) } = serde_json::from_slice(bytes).map_err(malformed)?;
+        json::check(bytes).map_err(|e| ManifestError::Malformed(shown(e)))?;
+        let Object(Wire { files: WireFiles(wire) }) = serde_json::from_slice(bytes).map_err(malformed)?;
         if wire.len() > RELEASE_FILES_MAX {
             return Err(ManifestError::TooMany);
         }
-        let files = wire.into_iter().map(FileEntry::try_from).collect::<Result<Vec<_>, _>>()?;
+        let files = wire.into_iter().map(|Object(file)| FileEntry::try_from(file)).collect::<Result<Vec<_>, _>>()?;
         Self::checked(files)
     }
 
@@ -249,7 +250,7 @@ impl TryFrom<WireFile> for FileEntry {
 }
 
 /// Reads at most one file more than allowed, so that a hostile list costs no more memory than a full one.
-struct WireFiles(Vec<WireFile>);
+struct WireFiles(Vec<Object<WireFile>>);
 
 impl<'de> Deserialize<'de> for WireFiles {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {

@@ -145,7 +145,7 @@ impl Release {
         let mut value = json::parse(payload)?;
         // Taken out before the rest is read, so that its refusals name keys, and it is not copied.
         let metadata = value.get_mut("predicate").and_then(|p| p.get_mut("metadata")).map(Value::take);
-        let wire: Wire = serde_json::from_value(value).map_err(|e| StatementError::Malformed(shown(e)))?;
+        let wire: Wire = json::from_value(value).map_err(|e| StatementError::Malformed(shown(e)))?;
         let manifest = wire.reference()?;
         let metadata = metadata.ok_or_else(|| StatementError::Malformed("missing field `metadata`".into()))?;
         Ok(Self {

@@ -7,6 +7,7 @@ pub mod ahead;
 pub mod audience;
 pub mod catalogue;
 pub mod charters;
+pub mod checkpoints;
 pub mod evidence;
 mod facts;
 pub mod fold;

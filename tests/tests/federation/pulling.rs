@@ -57,6 +57,11 @@ impl<'a> Https<'a> {
         self.plain(path, &[&["--header", authorization.as_str()], extra].concat())
     }
 
+    /// As somebody without a token asks.
+    pub(super) fn without_token(&self, path: &str) -> Reply {
+        self.plain(path, &[])
+    }
+
     fn plain(&self, path: &str, extra: &[&str]) -> Reply {
         let address = self.node.status()["addresses"]["https"][0].as_str().expect("an address").to_owned();
         let (headers, body) = (self.scratch.join("curl-headers"), self.scratch.join("curl-body"));

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use clap::Parser as _;
 
 use super::*;
-use crate::cli::host::{Evidence, Founded, Founding, Scan, Verdict};
+use crate::cli::host::{Evidence, Founded, Founding, Scan};
 use crate::cli::output::tests::Captured;
 
 /// A daemon that runs until it is stopped.
@@ -28,7 +28,7 @@ impl Host for Patient {
     fn propose(&self, _: &Path) -> Result<String, Failure> {
         unreachable!()
     }
-    fn verify(&self, _: &Evidence<'_>) -> Result<Verdict, Vec<String>> {
+    fn verify(&self, _: &Evidence<'_>) -> Result<verbund_protocol::provenance::Report, String> {
         unreachable!()
     }
 }

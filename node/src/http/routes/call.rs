@@ -16,10 +16,11 @@ use serde::Serialize;
 use verbund_protocol::ids::{Handle, Sha256, Slug};
 
 use super::App;
+use super::dispatch::ReadBody;
 use crate::http::body::HeldBody;
 use crate::http::cursor;
 use crate::http::etag::{self, ETag, Verdict};
-use crate::http::library::{LibraryError, Page, PageRequest, ProcessRef};
+use crate::http::library::{Library, LibraryError, Page, PageRequest, ProcessRef};
 use crate::http::problem::{Code, Problem};
 use crate::http::server::counters::count;
 use crate::http::text;
@@ -35,11 +36,14 @@ const QUERY_MAX_CHARS: usize = 200;
 const SMALL_ANSWER_BYTES: usize = 64 << 10;
 
 /// A request that was let in.
-pub(super) struct Call {
+pub(crate) struct Call {
     pub(super) app: Arc<App>,
-    pub(super) reader: Reader,
-    pub(super) method: Method,
-    pub(super) headers: HeaderMap,
+    pub(crate) reader: Reader,
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    /// Read in full; empty if there was none.
+    #[allow(dead_code, reason = "surfaces that take one")]
+    pub(crate) body: Bytes,
     parameters: Vec<(String, String)>,
     query: Option<String>,
 }
@@ -67,21 +71,43 @@ impl<S: Sync> FromRequestParts<S> for Call {
             reader,
             method: parts.method.clone(),
             headers: std::mem::take(&mut parts.headers),
+            body: parts.extensions.remove::<ReadBody>().unwrap_or_default().0,
             parameters,
             query: parts.uri.query().map(str::to_owned),
         })
     }
 }
 
+#[allow(dead_code, reason = "what the API does not need, other surfaces do")]
 impl Call {
+    /// The library.
+    pub(crate) fn library(&self) -> &dyn Library {
+        &*self.app.library
+    }
+
+    /// Unix seconds.
+    pub(crate) fn now_s(&self) -> u64 {
+        (self.app.clock)()
+    }
+
+    /// Whether who has no token is answered.
+    pub(crate) fn anonymous_read(&self) -> bool {
+        self.app.anonymous_read
+    }
+
+    /// Who bears a token, for surfaces on which one logs in.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Reader, Problem> {
+        self.app.verify(token).await
+    }
+
     /// A part of the path, decoded.
-    pub(super) fn parameter(&self, name: &str) -> &str {
+    pub(crate) fn parameter(&self, name: &str) -> &str {
         self.parameters.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
     /// The federation of the path, if the reader may read there. Whether it exists is not looked at before, so that a token
     /// for one federation tells nothing about others.
-    pub(super) fn federation(&self) -> Result<Slug, Problem> {
+    pub(crate) fn federation(&self) -> Result<Slug, Problem> {
         let slug: Result<Slug, _> = self.parameter("federation").parse();
         let allowed = match (&slug, &self.reader) {
             (Ok(slug), reader) => reader.may_read(slug),
@@ -96,7 +122,7 @@ impl Call {
     }
 
     /// The process of the path, likewise.
-    pub(super) fn process(&self) -> Result<ProcessRef, Problem> {
+    pub(crate) fn process(&self) -> Result<ProcessRef, Problem> {
         let federation = self.federation()?;
         let member: Handle = self.parameter("member").parse().map_err(|_| Problem::not_found())?;
         let slug: Slug = self.parameter("slug").parse().map_err(|_| Problem::not_found())?;
@@ -104,7 +130,7 @@ impl Call {
     }
 
     /// The version of the path: `None` is `latest`.
-    pub(super) fn version(&self) -> Result<Option<Version>, Problem> {
+    pub(crate) fn version(&self) -> Result<Option<Version>, Problem> {
         let text = self.parameter("version");
         if text == "latest" {
             return Ok(None);
@@ -114,7 +140,7 @@ impl Call {
 
     /// The values of the query's parameters, in the order of `known`. Unknown and repeated ones are refused: a filter that is
     /// silently dropped gives a wrong answer.
-    pub(super) fn query<const N: usize>(&self, known: [&str; N]) -> Result<[Option<String>; N], Problem> {
+    pub(crate) fn query<const N: usize>(&self, known: [&str; N]) -> Result<[Option<String>; N], Problem> {
         let invalid = |detail: String| Problem::new(Code::InvalidParameter, detail);
         let pairs = text::query_pairs(self.query.as_deref().unwrap_or_default())
             .ok_or_else(|| invalid("The query is not well-formed UTF-8 in percent-encoding.".to_owned()))?;
@@ -132,7 +158,7 @@ impl Call {
     }
 
     /// Answers with JSON that may change at any time: clients keep it, but ask again each time.
-    pub(super) fn json(&self, value: &impl Serialize) -> Result<Response<Body>, Problem> {
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<Response<Body>, Problem> {
         let bytes = serde_json::to_vec(value).map_err(|error| {
             tracing::error!(%error, "an answer could not be written");
             Problem::new(Code::Internal, "The answer could not be written.")
@@ -141,17 +167,27 @@ impl Call {
     }
 
     /// Answers with bytes that are JSON already.
-    pub(super) fn json_bytes(&self, bytes: Bytes) -> Result<Response<Body>, Problem> {
+    pub(crate) fn json_bytes(&self, bytes: Bytes) -> Result<Response<Body>, Problem> {
+        self.bytes(bytes, "application/json", "private, no-cache")
+    }
+
+    /// Answers with bytes of a media type, and says how long clients may keep them.
+    pub(crate) fn bytes(
+        &self,
+        bytes: Bytes,
+        media_type: &'static str,
+        caching: &'static str,
+    ) -> Result<Response<Body>, Problem> {
         let tag = ETag::of(Sha256::of(&bytes));
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
         insert(headers, header::ETAG, tag.as_str());
         if self.condition(&tag)? == Verdict::NotModified {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         if self.method != Method::HEAD && !bytes.is_empty() {
             let share = self.share(bytes.len())?;
@@ -161,7 +197,7 @@ impl Call {
     }
 
     /// Judges the request's conditions; a failed precondition is an error.
-    pub(super) fn condition(&self, tag: &ETag) -> Result<Verdict, Problem> {
+    pub(crate) fn condition(&self, tag: &ETag) -> Result<Verdict, Problem> {
         match etag::judge(&self.headers, tag) {
             Verdict::PreconditionFailed => {
                 Err(Problem::new(Code::PreconditionFailed, "If-Match names other bytes than these."))
@@ -171,7 +207,7 @@ impl Call {
     }
 
     /// The right to put an answer together, held until its body is ready: sending is bounded by memory, not by number.
-    pub(super) async fn making(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
+    pub(crate) async fn making(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
         self.app.making.acquire().await.map_err(|_| Problem::new(Code::Busy, "The server is stopping."))
     }
 
@@ -188,7 +224,7 @@ impl Call {
     }
 
     /// The `limit` and `cursor` of a list.
-    pub(super) fn page(limit: Option<String>, cursor: Option<String>, list: &[&str]) -> Result<PageRequest, Problem> {
+    pub(crate) fn page(limit: Option<String>, cursor: Option<String>, list: &[&str]) -> Result<PageRequest, Problem> {
         let limit = match limit {
             None => LIMIT_DEFAULT,
             Some(text) => text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
@@ -201,7 +237,7 @@ impl Call {
     }
 
     /// The `q` of a search: trimmed, `None` if empty.
-    pub(super) fn search_text(q: Option<String>) -> Result<Option<String>, Problem> {
+    pub(crate) fn search_text(q: Option<String>) -> Result<Option<String>, Problem> {
         let Some(q) = q.map(|q| q.trim().to_owned()).filter(|q| !q.is_empty()) else { return Ok(None) };
         if q.chars().count() > QUERY_MAX_CHARS || q.chars().any(char::is_control) {
             let detail = format!("q has at most {QUERY_MAX_CHARS} printable characters.");
@@ -212,7 +248,7 @@ impl Call {
 }
 
 /// The cursor of the next page.
-pub(super) fn next_cursor<T>(page: &Page<T>, list: &[&str]) -> Result<Option<String>, Problem> {
+pub(crate) fn next_cursor<T>(page: &Page<T>, list: &[&str]) -> Result<Option<String>, Problem> {
     let Some(position) = &page.next else { return Ok(None) };
     cursor::encode(list, position).map(Some).ok_or_else(|| {
         tracing::error!(bytes = position.len(), "the library's position is too long for a cursor");
@@ -248,7 +284,7 @@ impl From<Infallible> for Problem {
 }
 
 /// Sets a header to text that is known to be printable ASCII; what is not is left out rather than sent broken.
-pub(super) fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+pub(crate) fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     match HeaderValue::from_str(value) {
         Ok(value) => drop(headers.insert(name, value)),
         Err(_) => tracing::error!(%name, "a header value is not printable"),

@@ -12,6 +12,7 @@ use crate::documents::{
 use crate::envelope::Envelope;
 use crate::identity::{Identity, PublisherRole, Role, Roles};
 use crate::ids::{Blake3, FederationId, MemberId, PeerId, Sha256};
+use crate::json::Object;
 use crate::keys::SecretKey;
 use crate::log::{Checkpoint, ConsistencyProof, Frontier, Origin, sign_checkpoint, sign_cosignature, tree};
 use crate::provenance::format::{Bin, Entry, List, Provenance, Text};
@@ -494,7 +495,9 @@ impl Fed {
             release: leaf(release.index),
             proof: prove(release.index),
             checkpoint: Text(signed.to_text()),
-            entries: List(entries.iter().map(|&at| Entry { index: at, leaf: leaf(at), proof: prove(at) }).collect()),
+            entries: List(
+                entries.iter().map(|&at| Object(Entry { index: at, leaf: leaf(at), proof: prove(at) })).collect(),
+            ),
             charters: List(self.bundles.iter().cloned().map(Into::into).collect()),
             end: None,
             manifest: Bin(release.manifest.clone()),

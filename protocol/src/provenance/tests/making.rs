@@ -4,6 +4,7 @@ use super::build::{COSIGNED_S, Fed, files_of, key};
 use super::{StepName, Verdict, edit, failing, refused, standard, verify};
 use crate::documents::{Change, Document, Standing};
 use crate::ids::Sha256;
+use crate::json::Object;
 use crate::provenance::{MakeError, Report};
 use crate::record::Record;
 
@@ -156,7 +157,7 @@ fn a_checkpoint_of_another_history_than_the_stop_is_refused() {
     let good = fed.raw(2, &kept, &[0, 1, 2]);
     refused(&good.write().unwrap(), &kept.files, None, StepName::End, "does not show that the checkpoint agrees");
     let mut shown = good;
-    shown.end = Some(fed.path(2, 4, 5));
+    shown.end = Some(Object(fed.path(2, 4, 5)));
     assert_eq!(verify(&shown.write().unwrap(), &kept.files, None).unwrap().verdict(), Verdict::Unanchored);
 
     // The expelled member signs another history from entry 3 on, with a release below the stop.
@@ -167,7 +168,7 @@ fn a_checkpoint_of_another_history_than_the_stop_is_refused() {
     refused(&same_size.write().unwrap(), &other.files, None, StepName::End, "one size and two roots");
     forked.append(2, vec![b"{}".to_vec()]);
     let mut longer = forked.raw(2, &other, &[0, 1, 2]);
-    longer.end = Some(forked.path(2, 4, 5));
+    longer.end = Some(Object(forked.path(2, 4, 5)));
     refused(&longer.write().unwrap(), &other.files, None, StepName::End, "does not extend");
 }
 

@@ -3,8 +3,10 @@
 mod build;
 mod making;
 mod mutate;
+mod python;
 mod refusals;
 mod scale;
+mod tiles;
 mod vectors;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Metadata;
+use crate::json;
 use crate::limits::{
     DESCRIPTION_MAX_CHARS, KEYWORDS_MAX, METADATA_LIST_MAX, METADATA_TEXT_MAX_CHARS, SUMMARY_MAX_CHARS, TITLE_MAX_CHARS,
 };
@@ -116,7 +117,7 @@ pub(in crate::release) fn optional<T: DeserializeOwned + Default>(
 }
 
 fn shape<T: DeserializeOwned>(value: &Value, key: &str) -> Result<T, ShapeError> {
-    T::deserialize(value).map_err(|e| ShapeError { key: key.into(), rule: words::shown(e) })
+    json::from_value(value.clone()).map_err(|e| ShapeError { key: key.into(), rule: words::shown(e) })
 }
 
 /// Texts of known keys by their own cap, all other texts and lists by the common one, at any depth.
