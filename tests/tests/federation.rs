@@ -39,6 +39,8 @@ mod publishing;
 mod pulling;
 #[path = "federation/readme.rs"]
 mod readme;
+#[path = "federation/registry.rs"]
+mod registry;
 #[path = "federation/shared.rs"]
 mod shared;
 #[path = "federation/story.rs"]

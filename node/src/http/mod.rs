@@ -14,6 +14,8 @@
 //! | `/{federation}/releases/{member}/{slug}/{version}/files/{path}` | one file |
 //! | `/{federation}/releases/{member}/{slug}/{version}/provenance` | the offline proof |
 //!
+//! `/v2` is the same library as an OCI registry ([`oci`]).
+//!
 //! `latest` as version redirects to the exact one. A file has a strong `ETag` and a `Repr-Digest`, both its SHA-256, and takes
 //! one `Range`; several at once are answered with the whole file. If a file turns out damaged while it is being sent, the
 //! connection is cut before `Content-Length` is reached.
@@ -23,10 +25,12 @@ pub mod certs;
 pub mod cursor;
 pub mod etag;
 pub mod library;
+mod oci;
 pub mod problem;
 pub mod range;
 pub(crate) mod routes;
 pub mod server;
+mod tar;
 pub mod text;
 pub mod tokens;
 

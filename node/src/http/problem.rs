@@ -195,6 +195,8 @@ impl IntoResponse for Problem {
         {
             headers.insert(header::CONTENT_RANGE, value);
         }
+        // For surfaces that tell problems in another form.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -7,7 +7,7 @@ mod api;
 mod call;
 mod catalogue;
 mod dispatch;
-mod files;
+pub(crate) mod files;
 pub(crate) mod mount;
 
 use std::sync::Arc;
@@ -19,8 +19,7 @@ use super::library::Library;
 use super::server::counters::Counters;
 use super::server::{Clock, HttpConfig};
 use super::tokens::Tokens;
-#[allow(unused_imports, reason = "what further surfaces take")]
-pub(crate) use call::Call;
+pub(crate) use call::{Call, insert};
 pub(super) use dispatch::answer;
 use mount::{Mount, Mounted};
 
@@ -31,6 +30,7 @@ const ANSWERS_AT_ONCE: usize = 16;
 fn mounts() -> Vec<Mount> {
     vec![
         api::mount(),
+        super::oci::mount(),
         // Further surfaces follow here, one line each.
     ]
 }

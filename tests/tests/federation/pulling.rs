@@ -26,7 +26,7 @@ fn pulling_twice_changes_nothing_and_a_damaged_file_is_replaced() {
 /// An HTTPS client: curl, as an IT system's administrator tries it first.
 pub(super) struct Https<'a> {
     node: &'a Node,
-    token: String,
+    pub(super) token: String,
     scratch: PathBuf,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Https<'a> {
         self.plain(path, &[&["--header", authorization.as_str()], extra].concat())
     }
 
-    fn plain(&self, path: &str, extra: &[&str]) -> Reply {
+    pub(super) fn plain(&self, path: &str, extra: &[&str]) -> Reply {
         let address = self.node.status()["addresses"]["https"][0].as_str().expect("an address").to_owned();
         let (headers, body) = (self.scratch.join("curl-headers"), self.scratch.join("curl-body"));
         std::fs::write(&body, b"").unwrap();
@@ -82,7 +82,7 @@ impl<'a> Https<'a> {
 }
 
 impl Reply {
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         let of = |line: &'_ str| line.split_once(':').is_some_and(|(n, _)| n.eq_ignore_ascii_case(name));
         let line = self.headers.lines().find(|line| of(line)).unwrap_or_else(|| panic!("no {name}: {}", self.headers));
         line.split_once(':').map(|(_, value)| value.trim()).unwrap_or_default()

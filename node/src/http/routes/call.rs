@@ -85,6 +85,11 @@ impl Call {
         &*self.app.library
     }
 
+    /// The library, for what outlives the request.
+    pub(crate) fn shared_library(&self) -> Arc<dyn Library> {
+        Arc::clone(&self.app.library)
+    }
+
     /// Unix seconds.
     pub(crate) fn now_s(&self) -> u64 {
         (self.app.clock)()
@@ -179,11 +184,17 @@ impl Call {
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        self.hold(&mut response, bytes)?;
+        Ok(response)
+    }
+
+    /// Makes bytes the body of an answer, with their share of the memory; nothing to HEAD.
+    pub(crate) fn hold(&self, response: &mut Response<Body>, bytes: Bytes) -> Result<(), Problem> {
         if self.method != Method::HEAD && !bytes.is_empty() {
             let share = self.share(bytes.len())?;
             *response.body_mut() = Body::new(HeldBody { bytes, _share: share });
         }
-        Ok(response)
+        Ok(())
     }
 
     /// Judges the request's conditions; a failed precondition is an error.

@@ -112,10 +112,12 @@ async fn dispatch(
     parts.extensions.insert(reader);
     parts.extensions.insert(Arc::clone(app));
     parts.extensions.insert(ReadBody(body));
-    match mounted.router.call(Request::from_parts(parts, Body::empty())).await {
-        Ok(response) => Ok(response),
+    let mut response = match mounted.router.call(Request::from_parts(parts, Body::empty())).await {
+        Ok(response) => response,
         Err(never) => match never {},
-    }
+    };
+    // What a route refused is told as this surface tells it.
+    response.extensions_mut().remove::<Problem>().map_or(Ok(response), Err)
 }
 
 /// The body of a request, in full. What is announced as too large is refused before it comes.
