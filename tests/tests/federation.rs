@@ -7,6 +7,8 @@
     reason = "a failed step is a failed test; the panic names it"
 )]
 
+#[path = "federation/api.rs"]
+mod api;
 #[path = "federation/convergence.rs"]
 mod convergence;
 #[path = "federation/copies.rs"]

@@ -4,6 +4,7 @@
 //! then into effects. `operations` and `library` are what people and IT systems see.
 
 mod ahead;
+mod changes;
 mod clock;
 mod driver;
 mod errands;

@@ -4,16 +4,27 @@
 //! checked before any route stands in [`dispatch`], what a surface may change of it in [`mount`].
 
 mod api;
+mod bundle;
 mod call;
-mod catalogue;
+mod changes;
+mod check;
+mod dcat;
 mod dispatch;
+mod federations;
+mod feed;
 pub(crate) mod files;
 pub(crate) mod mount;
+mod openapi;
+mod processes;
+mod releases;
+mod table;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::library::Library;
 use super::server::counters::Counters;
@@ -48,6 +59,12 @@ pub(crate) struct App {
     memory_kib: u32,
     /// JSON answers being put together.
     making: Semaphore,
+    /// Clients that follow changes.
+    streams: Arc<AtomicUsize>,
+    /// Archives being made.
+    bundles: Arc<Semaphore>,
+    /// Ends what would go on for ever when the server stops.
+    stop: CancellationToken,
     mounts: Vec<Mounted>,
 }
 
@@ -58,6 +75,7 @@ impl App {
         clock: Clock,
         counters: Arc<Counters>,
         config: &HttpConfig,
+        stop: CancellationToken,
     ) -> Self {
         let memory_kib = config.limits.answers_kib;
         let mut mounts: Vec<_> = mounts().into_iter().map(Mounted::from).collect();
@@ -72,6 +90,9 @@ impl App {
             memory: Arc::new(Semaphore::new(usize::try_from(memory_kib).unwrap_or(Semaphore::MAX_PERMITS))),
             memory_kib,
             making: Semaphore::new(ANSWERS_AT_ONCE),
+            streams: Arc::default(),
+            bundles: Arc::new(Semaphore::new(bundle::BUNDLES_MAX)),
+            stop,
             mounts,
         }
     }

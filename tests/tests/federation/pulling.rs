@@ -32,7 +32,7 @@ pub(super) struct Https<'a> {
 
 pub(super) struct Reply {
     pub(super) status: u16,
-    headers: String,
+    pub(super) headers: String,
     pub(super) body: Vec<u8>,
 }
 
@@ -55,6 +55,32 @@ impl<'a> Https<'a> {
     pub(super) fn get(&self, path: &str, extra: &[&str]) -> Reply {
         let authorization = format!("Authorization: Bearer {}", self.token);
         self.plain(path, &[&["--header", authorization.as_str()], extra].concat())
+    }
+
+    /// What a stream sends until `text` has come, or half a minute is over.
+    pub(super) fn streamed(&self, path: &str, extra: &[&str], text: &str) -> String {
+        use std::io::Read as _;
+        let address = self.node.status()["addresses"]["https"][0].as_str().expect("an address").to_owned();
+        let mut curl = Command::new("curl")
+            .args(["--silent", "--no-buffer", "--max-time", "30", "--cacert"])
+            .arg(certificate(self.node))
+            .args(["--header", &format!("Authorization: Bearer {}", self.token)])
+            .args(extra)
+            .arg(format!("https://{address}{path}"))
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("curl starts");
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+        let mut stdout = curl.stdout.take().expect("a pipe");
+        while !String::from_utf8_lossy(&seen).contains(text) || !seen.ends_with(b"\n\n") {
+            match stdout.read(&mut buffer).expect("a stream") {
+                0 => break,
+                read => seen.extend_from_slice(&buffer[..read]),
+            }
+        }
+        curl.kill().expect("the end of a child");
+        curl.wait().expect("the end of a child");
+        String::from_utf8_lossy(&seen).into_owned()
     }
 
     pub(super) fn plain(&self, path: &str, extra: &[&str]) -> Reply {

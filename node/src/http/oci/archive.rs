@@ -14,7 +14,7 @@ use verbund_protocol::ids::Sha256;
 
 use crate::http::library::{ByteStream, FileEntry, Library, RangeReader, ReleaseRef};
 use crate::http::routes::Call;
-use crate::http::tar::{Layout, Part};
+use crate::http::tarball::{Layout, Part};
 use crate::http::tokens::Reader;
 
 /// Where the files come from: a release, for one reader.
@@ -53,7 +53,7 @@ pub(super) struct Archive {
 impl Archive {
     /// Reads it through.
     pub(super) async fn read(files: Vec<FileEntry>, source: &Source) -> io::Result<Self> {
-        let layout = Layout::of(files.into_iter().map(|file| (file.path, file.size)));
+        let layout = Layout::of(files.into_iter().map(|file| (file.path, file.size)))?;
         let mut hasher = Hasher::new();
         let mut bytes = stream(&layout, 0..layout.size(), source.clone());
         while let Some(chunk) = bytes.try_next().await? {

@@ -42,7 +42,6 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     /// Read in full; empty if there was none.
-    #[allow(dead_code, reason = "surfaces that take one")]
     pub(crate) body: Bytes,
     parameters: Vec<(String, String)>,
     query: Option<String>,
@@ -199,6 +198,10 @@ impl Call {
 
     /// Judges the request's conditions; a failed precondition is an error.
     pub(crate) fn condition(&self, tag: &ETag) -> Result<Verdict, Problem> {
+        // SPEC: RFC 9110 §13.2.1: conditions are of what is read; what is asked with a body has no tag to compare.
+        if !matches!(self.method, Method::GET | Method::HEAD) {
+            return Ok(Verdict::Proceed);
+        }
         match etag::judge(&self.headers, tag) {
             Verdict::PreconditionFailed => {
                 Err(Problem::new(Code::PreconditionFailed, "If-Match names other bytes than these."))
@@ -263,6 +266,9 @@ impl From<LibraryError> for Problem {
             LibraryError::NotFound => Self::not_found(),
             LibraryError::BadPosition => {
                 Self::new(Code::InvalidCursor, "The cursor is not one of this list; start again without.")
+            }
+            LibraryError::PositionGone => {
+                Self::new(Code::CursorGone, "What followed the cursor is not kept any more; start again without.")
             }
             LibraryError::NotAvailable(reason) => Self::new(Code::NotAvailable, reason),
             LibraryError::Erased(reason) => Self::new(Code::Erased, reason),

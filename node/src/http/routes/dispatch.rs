@@ -143,6 +143,14 @@ async fn reader(app: &App, policy: &Policy, headers: &HeaderMap, path: &str) -> 
 }
 
 impl App {
+    /// Whether a reader that was let in still would be.
+    pub(super) async fn stands(&self, reader: &Reader) -> bool {
+        match reader {
+            Reader::Anonymous => self.anonymous_read,
+            Reader::Token(grant) => matches!(self.tokens.stands(grant.id, (self.clock)()).await, Ok(Ok(()))),
+        }
+    }
+
     /// Who bears a token.
     pub(super) async fn verify(&self, token: &str) -> Result<Reader, Problem> {
         match self.tokens.verify(token, (self.clock)()).await {

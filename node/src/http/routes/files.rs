@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::call::{Call, insert};
-use super::catalogue::{Exact, exact};
+use super::releases::{Exact, exact};
 use crate::http::body::FileBody;
 use crate::http::etag::{self, ETag, Verdict};
 use crate::http::library::FileHandle;

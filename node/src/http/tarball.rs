@@ -1,8 +1,9 @@
-//! The layout of a tar archive (POSIX.1-2001 pax, ustar where it suffices).
+//! Tar archives of releases.
 //!
 //! Pure. Owns which bytes stand where, for names and sizes in their order; the bytes of files are the caller's. No times, owners or
 //! modes of this machine: the same files give the same archive everywhere.
 
+use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -11,11 +12,8 @@ use bytes::Bytes;
 const BLOCK: usize = 512;
 /// Two blocks of zeros end an archive.
 const END: usize = 2 * BLOCK;
-/// The longest name in a header, and the longest folder before it, in bytes.
-const NAME_MAX: usize = 100;
-const PREFIX_MAX: usize = 155;
-/// The largest size in a header: eleven octal digits.
-const SIZE_MAX: u64 = (1 << 33) - 1;
+/// Mode of every file.
+const MODE: u32 = 0o644;
 const ZEROS: &[u8] = &[0; END];
 
 /// Bytes that stand together.
@@ -48,17 +46,20 @@ pub(super) struct Layout {
 
 impl Layout {
     /// The archive of these files: paths and sizes in bytes, in the order in which they are to stand.
-    pub(super) fn of(files: impl IntoIterator<Item = (String, u64)>) -> Self {
+    ///
+    /// # Errors
+    /// A name that no tar can hold.
+    pub(super) fn of(files: impl IntoIterator<Item = (String, u64)>) -> io::Result<Self> {
         let mut layout = Self { pieces: Vec::new(), size: 0 };
         for (path, size) in files {
-            let head = head(&path, size);
+            let head = head(&path, size)?;
             let length = head.len() as u64;
-            layout.push(Piece::Head(Bytes::from(head)), length);
+            layout.push(Piece::Head(head), length);
             layout.push(Piece::File(path), size);
-            layout.push(Piece::Zeros, size.next_multiple_of(BLOCK as u64) - size);
+            layout.push(Piece::Zeros, padding(size).len() as u64);
         }
         layout.push(Piece::Zeros, END as u64);
-        layout
+        Ok(layout)
     }
 
     fn push(&mut self, piece: Piece, length: u64) {
@@ -95,74 +96,33 @@ impl Layout {
     }
 }
 
-/// The headers of a file.
-fn head(path: &str, size: u64) -> Vec<u8> {
-    let split = split(path);
-    let mut records = String::new();
-    if split.is_none() {
-        records.push_str(&record("path", path));
-    }
-    if size > SIZE_MAX {
-        records.push_str(&record("size", &size.to_string()));
-    }
-    let mut out = Vec::new();
-    if !records.is_empty() {
-        out.extend(header("", "pax", records.len() as u64, b'x'));
-        out.extend_from_slice(records.as_bytes());
-        out.resize(out.len().next_multiple_of(BLOCK), 0);
-    }
-    // Readers that know no pax get at least the end of the name.
-    let (prefix, name) = split.unwrap_or_else(|| ("", tail(path)));
-    out.extend(header(prefix, name, size.min(SIZE_MAX), b'0'));
-    out
+/// The headers of a file: a name that is too long for one has a header of its own before it (GNU).
+///
+/// # Errors
+/// A name that no tar can hold.
+pub(super) fn head(path: &str, size: u64) -> io::Result<Bytes> {
+    let mut header = ::tar::Header::new_gnu();
+    header.set_entry_type(::tar::EntryType::Regular);
+    header.set_mode(MODE);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    let mut builder = ::tar::Builder::new(Vec::new());
+    // Without bytes: they follow, and their padding too.
+    builder.append_data(&mut header, path, io::empty())?;
+    Ok(std::mem::take(builder.get_mut()).into())
 }
 
-/// A path as folder and name of a header; `None` if it does not fit, or is not plain ASCII.
-fn split(path: &str) -> Option<(&str, &str)> {
-    if !path.is_ascii() {
-        return None;
-    }
-    if path.len() <= NAME_MAX {
-        return Some(("", path));
-    }
-    let mut cuts = path.match_indices('/').map(|(at, _)| (&path[..at], &path[at + 1..]));
-    cuts.find(|(prefix, name)| prefix.len() <= PREFIX_MAX && name.len() <= NAME_MAX && !name.is_empty())
+/// What fills the last block of a file.
+pub(super) fn padding(size: u64) -> Bytes {
+    let fill = size.next_multiple_of(BLOCK as u64).saturating_sub(size);
+    Bytes::from_static(ZEROS).slice(..usize::try_from(fill).unwrap_or_default())
 }
 
-fn tail(path: &str) -> &str {
-    let mut from = path.len().saturating_sub(NAME_MAX);
-    while !path.is_char_boundary(from) {
-        from += 1;
-    }
-    &path[from..]
-}
-
-/// SPEC: POSIX.1-2001 pax, "Extended Header": the length counts itself.
-fn record(key: &str, value: &str) -> String {
-    let rest = key.len() + value.len() + 3;
-    let mut length = rest + 1;
-    while length != rest + length.to_string().len() {
-        length = rest + length.to_string().len();
-    }
-    format!("{length} {key}={value}\n")
-}
-
-fn header(prefix: &str, name: &str, size: u64, kind: u8) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
-    let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, name.as_bytes());
-    put(100, b"0000644\0");
-    put(108, b"0000000\0");
-    put(116, b"0000000\0");
-    put(124, format!("{size:011o}\0").as_bytes());
-    put(136, b"00000000000\0");
-    put(148, b"        ");
-    put(156, &[kind]);
-    put(257, b"ustar\x0000");
-    put(345, prefix.as_bytes());
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    block
+/// What ends an archive.
+pub(super) fn end() -> Bytes {
+    Bytes::from_static(ZEROS)
 }
 
 #[cfg(test)]
@@ -190,7 +150,7 @@ mod tests {
         let paths =
             ["a.txt".to_owned(), "leer".to_owned(), "Prüfung/ä.xml".to_owned(), format!("{}/b", "x".repeat(120)), long];
         let content = |path: &str| if path == "leer" { Vec::new() } else { path.repeat(100).into_bytes() };
-        let layout = Layout::of(paths.iter().map(|path| (path.clone(), content(path).len() as u64)));
+        let layout = Layout::of(paths.iter().map(|path| (path.clone(), content(path).len() as u64))).unwrap();
         let bytes = whole(&layout, 0..layout.size(), content);
         assert_eq!(bytes.len() as u64, layout.size());
         assert_eq!(bytes.len() % BLOCK, 0);
@@ -204,11 +164,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn padding_fills_the_block() {
+        for (size, fill) in [(0, 0), (1, 511), (511, 1), (512, 0), (513, 511)] {
+            assert_eq!(padding(size).len(), fill, "{size}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_range_is_a_range_of_the_whole(sizes in prop::collection::vec(0_u64..2_000, 1..6), a in 0_u64..12_000, b in 0_u64..12_000) {
             let content = |path: &str| vec![path.as_bytes()[0]; sizes[path.parse::<usize>().unwrap()] as usize];
-            let layout = Layout::of(sizes.iter().enumerate().map(|(n, size)| (n.to_string(), *size)));
+            let layout = Layout::of(sizes.iter().enumerate().map(|(n, size)| (n.to_string(), *size))).unwrap();
             let all = whole(&layout, 0..layout.size(), content);
             let (from, to) = (a.min(b).min(layout.size()), a.max(b).min(layout.size()));
             prop_assume!(from < to);
