@@ -239,6 +239,19 @@ impl Index {
         Ok(())
     }
 
+    /// Group and [`Document::data`] of every document: for a caller that compares.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn data(&self) -> Result<Vec<(String, serde_json::Value)>, SearchError> {
+        caught(|| {
+            let searcher = self.reader.searcher();
+            let all = searcher.search(&tantivy::query::AllQuery, &DocSetCollector)?;
+            let one = |address| self.source(&searcher, address).map(|document| (document.group, document.data));
+            all.into_iter().map(one).collect()
+        })
+    }
+
     fn source(&self, searcher: &Searcher, address: DocAddress) -> Result<Document, SearchError> {
         let stored: TantivyDocument = searcher.doc(address)?;
         let source = stored.get_first(self.fields.source);

@@ -178,7 +178,10 @@ pub fn plan(fields: &Fields, analyser: &Analyser, synonyms: &Synonyms, text: &st
         }
         let token = &tokens[at];
         at += 1;
-        if only_small || !small(token) {
+        if token.parts.len() > 1 && !analyser.vocabulary().knows(&token.word) {
+            // A compound that the catalogue does not have is a question of several words that was written as one.
+            words.extend(token.parts.iter().map(|part| planner.part(part)));
+        } else if only_small || !small(token) {
             words.push(planner.word(token, at == tokens.len()));
         } else if WEAK.contains(&token.word.as_str()) {
             weak.push(boosted(planner.word(token, false), 0.3));

@@ -6,6 +6,7 @@
 use unicode_normalization::char::decompose_compatible;
 
 /// Lower case without umlauts, ß and accents.
+#[cfg(test)]
 pub fn fold(word: &str) -> String {
     join(&plain(word))
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use rust_stemmers::{Algorithm, Stemmer};
 
-pub use fold::fold;
+#[cfg(test)]
+use fold::fold;
 use fold::{join, plain};
 pub use synonyms::{PHRASE_MAX, Synonyms};
 pub use vocabulary::Vocabulary;
