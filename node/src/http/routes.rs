@@ -30,7 +30,7 @@ use super::library::Library;
 use super::server::counters::Counters;
 use super::server::{Clock, HttpConfig};
 use super::tokens::Tokens;
-pub(crate) use call::{Call, insert};
+pub(crate) use call::{Call, insert, next_cursor};
 pub(super) use dispatch::answer;
 use mount::{Mount, Mounted};
 
@@ -39,11 +39,7 @@ const ANSWERS_AT_ONCE: usize = 16;
 
 /// The surfaces of this server. The longest prefix that fits answers a request; what fits none is not found.
 fn mounts() -> Vec<Mount> {
-    vec![
-        api::mount(),
-        super::oci::mount(),
-        // Further surfaces follow here, one line each.
-    ]
+    vec![api::mount(), super::oci::mount(), crate::web::mount()]
 }
 
 /// Everything that routes need.

@@ -45,6 +45,7 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     parameters: Vec<(String, String)>,
     query: Option<String>,
+    target: String,
 }
 
 impl<S: Sync> FromRequestParts<S> for Call {
@@ -73,6 +74,7 @@ impl<S: Sync> FromRequestParts<S> for Call {
             body: parts.extensions.remove::<ReadBody>().unwrap_or_default().0,
             parameters,
             query: parts.uri.query().map(str::to_owned),
+            target: parts.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default(),
         })
     }
 }
@@ -87,6 +89,11 @@ impl Call {
     /// The library, for what outlives the request.
     pub(crate) fn shared_library(&self) -> Arc<dyn Library> {
         Arc::clone(&self.app.library)
+    }
+
+    /// Path and query, as they came.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
     }
 
     /// Unix seconds.
