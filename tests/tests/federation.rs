@@ -33,6 +33,8 @@ mod joining;
 mod killed;
 #[path = "federation/missing.rs"]
 mod missing;
+#[path = "federation/pages.rs"]
+mod pages;
 #[path = "federation/partitions.rs"]
 mod partitions;
 #[path = "federation/publishing.rs"]
