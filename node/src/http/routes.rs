@@ -32,6 +32,7 @@ use super::server::{Clock, HttpConfig};
 use super::tokens::Tokens;
 #[allow(unused_imports, reason = "what further surfaces take")]
 pub(crate) use call::Call;
+pub(crate) use changes::change_json;
 pub(super) use dispatch::answer;
 use mount::{Mount, Mounted};
 
