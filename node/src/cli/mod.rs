@@ -39,6 +39,7 @@ use crate::config::{ConfigError, Layers, load};
 pub use exit::{Exit, Failure};
 pub use host::Host;
 use output::Out;
+pub(crate) use remote::roots;
 pub use run::Ready;
 
 /// Where a node lies when nothing else is said.

@@ -24,5 +24,6 @@ mod scrub;
 mod shelf;
 mod traffic;
 mod view;
+mod webhooks;
 
 pub use host::Program;

@@ -28,6 +28,7 @@ use super::operations::Operations;
 use super::operations::concerns::Register;
 use super::scrub::Scrubber;
 use super::shelf::Manifests;
+use super::webhooks;
 use crate::admin::api::{ConfigValue, Moment, Severity};
 use crate::admin::{Code, Problem, roles, server};
 use crate::blobs::{self, BlobEvent, BlobStore};
@@ -193,6 +194,7 @@ impl Node {
         let admin = self.bind_admin(config).await?;
         self.clone().open_all().await?;
         let http = self.clone().start_https(config).await?;
+        self.start_webhooks(config);
         let serving = tokio::spawn(admin.serve(Arc::new(Operations(self.clone())), stop.clone()));
         let at = self.https.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
         ready.announce(&format!("admin {}, https {}", self.admin.display(), if at.is_empty() { "off" } else { &at }));
@@ -265,6 +267,16 @@ impl Node {
         *self.https.lock().unwrap_or_else(PoisonError::into_inner) = at;
         let _ = self.certificate.set(server.live_certificate());
         Ok(Some(server))
+    }
+
+    fn start_webhooks(self: &Arc<Self>, config: &Config) {
+        let courier = webhooks::Courier {
+            library: Arc::new(NodeLibrary::new(self.clone())),
+            events: self.shared.events.clone(),
+            data_dir: self.data_dir.clone(),
+            stop: self.shared.stop.clone(),
+        };
+        webhooks::start(&courier, config.webhook.iter());
     }
 
     fn keep_port(&self, purpose: &str, configured: &Endpoint, chosen: u16) {

@@ -37,6 +37,7 @@ pub mod text;
 pub mod tokens;
 
 pub use library::Library;
+pub(crate) use routes::change_json;
 pub use server::{Clock, CountersView, HttpConfig, HttpError, HttpLimits, Server};
 pub use tokens::{Reader, TokenStore, Tokens};
 

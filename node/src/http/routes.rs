@@ -31,6 +31,7 @@ use super::server::counters::Counters;
 use super::server::{Clock, HttpConfig};
 use super::tokens::Tokens;
 pub(crate) use call::{Call, insert, next_cursor};
+pub(crate) use changes::change_json;
 pub(super) use dispatch::answer;
 use mount::{Mount, Mounted};
 

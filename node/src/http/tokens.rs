@@ -44,6 +44,9 @@ pub enum Scope {
 pub struct TokenId([u8; 8]);
 
 impl TokenId {
+    /// Of nobody: for readers within this node.
+    pub const NONE: Self = Self([0; 8]);
+
     /// The id of a token in clear; nothing if it is not one.
     pub fn of_token(text: &str) -> Option<Self> {
         is_token(text).then(|| Self::of(&blake3::hash(text.as_bytes())))

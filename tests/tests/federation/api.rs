@@ -1,7 +1,11 @@
 //! The API as IT systems use it: its document, what is hidden, changes, archives, digests, and the command line over HTTPS.
 
+#[path = "api/catalog.rs"]
+mod catalog;
 #[path = "api/schema.rs"]
 mod schema;
+#[path = "api/webhook.rs"]
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -248,7 +248,8 @@ fn token(path: &Path) -> Result<String, Failure> {
     Ok(token.to_owned())
 }
 
-fn roots(cacert: Option<&Path>) -> Result<RootCertStore, Failure> {
+/// What is trusted: the certificates in a file, or else the system's authorities.
+pub(crate) fn roots(cacert: Option<&Path>) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     let system = || {
         let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);

@@ -22,7 +22,7 @@ use verbund_protocol::ids::Sha256;
 use verbund_protocol::view::catalogue::{Name, Reference, Selector, Target};
 
 use https::Https;
-pub(crate) use https::Server;
+pub(crate) use https::{Server, roots};
 use shapes::{CheckAnswer, Federations, Item, List, Release};
 
 use super::Context;

@@ -75,6 +75,11 @@ pub(super) fn body(federation: &Slug, change: ChangeView) -> Result<ChangeItem, 
     })
 }
 
+/// A change as JSON, for those who are told without asking.
+pub(crate) fn change_json(federation: &Slug, change: ChangeView) -> serde_json::Value {
+    body(federation, change).ok().and_then(|item| serde_json::to_value(item).ok()).unwrap_or_default()
+}
+
 /// `/{federation}/changes`
 pub(super) async fn changes(call: Call) -> Answer {
     let federation = call.federation()?;
