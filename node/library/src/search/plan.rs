@@ -178,8 +178,9 @@ pub fn plan(fields: &Fields, analyser: &Analyser, synonyms: &Synonyms, text: &st
         }
         let token = &tokens[at];
         at += 1;
-        if token.parts.len() > 1 && !analyser.vocabulary().knows(&token.word) {
-            // A compound that the catalogue does not have is a question of several words that was written as one.
+        let strange = !analyser.vocabulary().knows(&token.word) && synonyms.of(&stems[..1]).is_empty();
+        if strange && token.parts.len() > 1 {
+            // A compound that neither the catalogue nor a synonym has is a question of several words that was written as one.
             words.extend(token.parts.iter().map(|part| planner.part(part)));
         } else if only_small || !small(token) {
             words.push(planner.word(token, at == tokens.len()));
