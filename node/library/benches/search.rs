@@ -1,4 +1,5 @@
 //! `scripts/bench search`: how good the search is, and what an index of the whole catalogue costs.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on says where and ends")]
 
 #[path = "../tests/quality/mod.rs"]
 mod quality;

@@ -8,6 +8,9 @@ use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_with_limit};
 
 use super::ENTRIES_MAX;
 
+/// Names and bytes of the files within, or why they cannot be had.
+type Unpacked = Result<Vec<(String, Vec<u8>)>, &'static str>;
+
 const TOO_LARGE: &str = "a file within it is too large when unpacked";
 const BROKEN: &str = "a file within it cannot be unpacked";
 
@@ -33,7 +36,7 @@ fn number(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
 }
 
 /// The files of a ZIP, by its central directory; of what is no ZIP the bytes as they are. `left` is what all may still unpack to.
-pub fn entries(bytes: &[u8], left: &mut usize) -> Result<Vec<(String, Vec<u8>)>, &'static str> {
+pub fn entries(bytes: &[u8], left: &mut usize) -> Unpacked {
     if !bytes.starts_with(b"PK") {
         return Ok(vec![(String::new(), bytes.to_vec())]);
     }
@@ -41,7 +44,7 @@ pub fn entries(bytes: &[u8], left: &mut usize) -> Result<Vec<(String, Vec<u8>)>,
 }
 
 /// `None` where a structure lies beyond the end.
-fn directory(bytes: &[u8], left: &mut usize) -> Option<Result<Vec<(String, Vec<u8>)>, &'static str>> {
+fn directory(bytes: &[u8], left: &mut usize) -> Option<Unpacked> {
     // The end record is 22 bytes and a comment of at most 65,535 from the end.
     let from = bytes.len().saturating_sub(22 + 65_535);
     let end = from + bytes.get(from..)?.windows(4).rposition(|window| window == b"PK\x05\x06")?;

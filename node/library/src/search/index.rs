@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use aho_corasick::AhoCorasick;
 use tantivy::collector::DocSetCollector;
 use tantivy::query::TermQuery;
 use tantivy::schema::{IndexRecordOption, Value as _};
@@ -210,6 +211,14 @@ impl Index {
         self.replace(&groups, mark)
     }
 
+    /// Takes in the words of documents that are about to come, while there are none yet: so that the first of many need not be analysed
+    /// again for the words of the last.
+    pub fn prepare(&self, documents: &[Document]) {
+        if self.is_empty() {
+            self.learn(documents.iter());
+        }
+    }
+
     /// Takes the words of documents into the vocabulary; those that are new.
     fn learn<'a>(&self, documents: impl Iterator<Item = &'a Document>) -> Vec<String> {
         let analyser = self.analyser();
@@ -276,6 +285,10 @@ impl Index {
         if fresh.is_empty() || self.is_empty() {
             return Ok(Vec::new());
         }
+        // A little less than the stem: within a longer word more of the ending may have gone.
+        let fresh: BTreeSet<&str> =
+            fresh.iter().map(|word| word.get(..word.len().saturating_sub(2).max(3)).unwrap_or(word)).collect();
+        let parts = AhoCorasick::new(&fresh).map_err(|e| SearchError::Damaged(e.to_string()))?;
         let searcher = self.reader.searcher();
         let mut out = Vec::new();
         for (kind, _) in WEIGHTS {
@@ -286,7 +299,7 @@ impl Index {
                 let mut stream = inverted.terms().stream()?;
                 while stream.advance() {
                     let Ok(term) = std::str::from_utf8(stream.key()) else { continue };
-                    if fresh.iter().any(|word| word.len() < term.len() && term.contains(word.as_str())) {
+                    if parts.find_overlapping_iter(term).any(|part| part.len() < term.len()) {
                         terms.insert(term.to_owned());
                     }
                 }

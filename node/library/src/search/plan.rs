@@ -140,7 +140,8 @@ impl Planner<'_> {
             }
         }
         if token.word.len() >= MISTYPED_MIN && !known && others.is_empty() {
-            let also = (token.plain != token.word).then(|| vocabulary.mistyped(&token.plain)).unwrap_or_default();
+            let differs = token.plain != token.word;
+            let also = if differs { vocabulary.mistyped(&token.plain) } else { Vec::new() };
             for word in vocabulary.mistyped(&token.word).into_iter().chain(also) {
                 ways.push(boosted(self.stem(&analyser.stem(word)), MISTYPED_WEIGHT));
             }
@@ -166,7 +167,7 @@ pub fn plan(fields: &Fields, analyser: &Analyser, synonyms: &Synonyms, text: &st
     let mut planner = Planner { fields, analyser, synonyms, stems: Vec::new() };
     let (mut words, mut weak) = (Vec::new(), Vec::new());
     // A question of nothing but small words is about these.
-    let only_small = tokens.iter().all(|token| small(token));
+    let only_small = tokens.iter().all(small);
     let mut at = 0;
     while at < tokens.len() {
         let stems: Vec<_> = tokens[at..].iter().take(PHRASE_MAX).map(|token| token.stem.clone()).collect();
@@ -178,8 +179,9 @@ pub fn plan(fields: &Fields, analyser: &Analyser, synonyms: &Synonyms, text: &st
         }
         let token = &tokens[at];
         at += 1;
-        if token.parts.len() > 1 && !analyser.vocabulary().knows(&token.word) {
-            // A compound that the catalogue does not have is a question of several words that was written as one.
+        let strange = !analyser.vocabulary().knows(&token.word) && synonyms.of(&stems[..1]).is_empty();
+        if strange && token.parts.len() > 1 {
+            // A compound that neither the catalogue nor a synonym has is a question of several words that was written as one.
             words.extend(token.parts.iter().map(|part| planner.part(part)));
         } else if only_small || !small(token) {
             words.push(planner.word(token, at == tokens.len()));

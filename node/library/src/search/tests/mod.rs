@@ -1,5 +1,8 @@
 //! The index as its callers use it.
 
+mod disk;
+mod laws;
+
 use super::*;
 
 /// A document that everybody may see.
