@@ -11,5 +11,6 @@ pub mod http;
 pub mod keys;
 pub mod net;
 pub mod publish;
+mod search;
 pub mod store;
 pub mod telemetry;

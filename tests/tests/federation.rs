@@ -39,6 +39,8 @@ mod publishing;
 mod pulling;
 #[path = "federation/readme.rs"]
 mod readme;
+#[path = "federation/searching.rs"]
+mod searching;
 #[path = "federation/shared.rs"]
 mod shared;
 #[path = "federation/story.rs"]

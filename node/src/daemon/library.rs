@@ -9,6 +9,7 @@
 //! releases only, and nothing is served that is not durable.
 
 mod files;
+mod find;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -32,6 +33,7 @@ use crate::blobs::ReadError;
 use crate::http::Library;
 use crate::http::library::*;
 use crate::http::tokens::Reader;
+use crate::search::Search;
 
 /// Gives all federations of the node.
 type Federations = Box<dyn Fn() -> BoxFuture<'static, Result<Vec<Named>, Problem>> + Send + Sync>;
@@ -41,6 +43,7 @@ pub struct NodeLibrary {
     federations: Federations,
     shared: Shared,
     manifests: Arc<Manifests>,
+    search: Search,
 }
 
 fn internal(error: impl std::fmt::Display) -> LibraryError {
@@ -54,12 +57,12 @@ fn instance_error(error: InstanceError) -> LibraryError {
 impl NodeLibrary {
     /// The library of `node`.
     pub fn new(node: Arc<Node>) -> Self {
-        let (shared, manifests) = (node.shared.clone(), node.manifests.clone());
+        let (shared, manifests, search) = (node.shared.clone(), node.manifests.clone(), node.search.clone());
         let federations: Federations = Box::new(move || {
             let node = node.clone();
             Box::pin(async move { node.all().await })
         });
-        Self { federations, shared, manifests }
+        Self { federations, shared, manifests, search }
     }
 
     async fn federation(&self, slug: &Slug) -> Result<Named, LibraryError> {
@@ -171,6 +174,9 @@ impl NodeLibrary {
         query: Option<&str>,
         page: PageRequest,
     ) -> Result<Page<ReleaseSummary>, LibraryError> {
+        if let Some(found) = self.find(reader, federation, query, &page).await? {
+            return Ok(found);
+        }
         let after = page.after.as_deref().map(place).transpose()?;
         let filter = Filter { text: query.map(str::to_owned), owner: None, withdrawn: true };
         let look = move |catalogue: &Catalogue<'_>, _: &StoreView, viewer: &Viewer| {

@@ -37,6 +37,7 @@ use crate::config::{Config, Endpoint};
 use crate::http::certs::LiveCertificate;
 use crate::http::{HttpConfig, HttpLimits, Server as HttpServer, Tokens};
 use crate::net::{HostPort, NetError};
+use crate::search::{self, Search};
 use crate::store::StoreError;
 
 /// Damage reports that wait to be told to the federations.
@@ -73,6 +74,8 @@ pub struct Node {
     pub admin: PathBuf,
     /// Manifests that were read lately.
     pub manifests: Arc<Manifests>,
+    /// Full text search over all federations.
+    pub search: Search,
     ports: Mutex<Ports>,
     /// SHA-256 of artifacts that were uploaded lately, so that they need not be read again.
     hashed: Mutex<BTreeMap<Blake3, Sha256>>,
@@ -128,6 +131,7 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
     let node = Arc::new(Node {
         admin: config.socket(&data_dir),
         manifests: Arc::default(),
+        search: Search::default(),
         ports: Mutex::new(Ports::load(&data_dir).map_err(failure)?),
         data_dir,
         shared,
@@ -188,6 +192,7 @@ impl Node {
         let stop = self.shared.stop.clone();
         let admin = self.bind_admin(config).await?;
         self.clone().open_all().await?;
+        tokio::spawn(search::run(self.clone()));
         let http = self.clone().start_https(config).await?;
         let serving = tokio::spawn(admin.serve(Arc::new(Operations(self.clone())), stop.clone()));
         let at = self.https.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
@@ -404,6 +409,11 @@ impl Node {
                 });
             }
         }
+    }
+
+    /// All instances.
+    pub async fn instances(&self) -> Vec<Arc<Instance>> {
+        self.instances.read().await.values().cloned().collect()
     }
 
     /// All instances with their names, by slug.

@@ -120,7 +120,7 @@ impl House {
             let named = named.clone();
             Box::pin(async move { Ok(vec![named]) })
         });
-        let library = NodeLibrary { federations, shared, manifests: Arc::default() };
+        let library = NodeLibrary { federations, shared, manifests: Arc::default(), search: Default::default() };
         Self { dir, library, instance, member, blobs, stop }
     }
 
