@@ -11,6 +11,7 @@ pub mod http;
 pub mod keys;
 pub mod net;
 pub mod publish;
+mod search;
 pub mod store;
 pub mod telemetry;
 mod web;

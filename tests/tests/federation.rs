@@ -47,6 +47,8 @@ mod pulling;
 mod readme;
 #[path = "federation/registry.rs"]
 mod registry;
+#[path = "federation/searching.rs"]
+mod searching;
 #[path = "federation/shared.rs"]
 mod shared;
 #[path = "federation/sites.rs"]

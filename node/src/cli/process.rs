@@ -1,5 +1,6 @@
 //! `verbund process`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -9,8 +10,8 @@ use super::output::{Out, Table, bytes, clean, list};
 use super::remote::Remote;
 use super::{Context, outdated, pull, verify};
 use crate::admin::api::{
-    Availability, ProcessList, ProcessListRequest, ProcessRequest, ProcessRow, ReleaseQuery, ReleaseView, VersionList,
-    VoidRelease,
+    Availability, FileKind, ProcessList, ProcessListRequest, ProcessRequest, ProcessRow, ReleaseQuery, ReleaseView,
+    VersionList, VoidRelease,
 };
 use crate::admin::op;
 
@@ -54,6 +55,27 @@ pub(super) struct Filter {
     /// Only of this member.
     #[arg(long, value_name = "HANDLE")]
     member: Option<String>,
+    /// Only of this OZG-Themenfeld.
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
+    /// Only of this level: bund, land, kommunal.
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<String>,
+    /// Only of this stage: entwurf, pilot, produktiv.
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<String>,
+    /// Only for this platform.
+    #[arg(long, value_name = "NAME")]
+    platform: Option<String>,
+    /// Only with this licence.
+    #[arg(long, value_name = "SPDX")]
+    licence: Option<String>,
+    /// Only with this base service.
+    #[arg(long, value_name = "NAME")]
+    base_service: Option<String>,
+    /// Show how many there are by member, topic, level, …
+    #[arg(long)]
+    facets: bool,
     /// Withdrawn ones too.
     #[arg(long)]
     withdrawn: bool,
@@ -120,15 +142,22 @@ async fn ls(context: &Context<'_>, text: Option<String>, filter: Filter) -> Resu
         federation: context.federation(),
         text,
         member: filter.member,
+        topic: filter.topic,
+        level: filter.level,
+        stage: filter.stage,
+        platform: filter.platform,
+        licence: filter.licence,
+        base_service: filter.base_service,
         withdrawn: filter.withdrawn,
         limit: Some(PAGE),
         after: None,
     };
-    let mut all = ProcessList { processes: Vec::new(), next: None };
+    let mut all = ProcessList { processes: Vec::new(), total: None, facets: BTreeMap::new(), next: None };
     let limit = filter.limit.unwrap_or(usize::MAX);
     loop {
         let mut page = client.call::<op::ProcessList>(&request).await?;
         all.processes.append(&mut page.processes);
+        (all.total, all.facets) = (page.total, page.facets);
         // A daemon that repeated a page would keep us here for ever.
         let repeats = page.next == request.after;
         all.next.clone_from(&page.next);
@@ -138,7 +167,11 @@ async fn ls(context: &Context<'_>, text: Option<String>, filter: Filter) -> Resu
         }
     }
     all.processes.truncate(limit);
-    context.out.show(&all, |out, all| table(out, &all.processes))?;
+    let facets = filter.facets;
+    context.out.show(&all, |out, all| {
+        table(out, &all.processes)?;
+        if facets { counts(out, all) } else { Ok(()) }
+    })?;
     if all.processes.is_empty() {
         context.out.note("nothing found");
     }
@@ -160,6 +193,18 @@ fn table(out: &Out, processes: &[ProcessRow]) -> Result<(), Failure> {
         let (title, version) = (format!("{}{mark}", p.title), &p.version);
         table.row(&[&p.process, version, &title, available(&p.availability), &witnessed, &list(&p.held_by)]);
     }
+    table.write(out)
+}
+
+/// How many there are of each value.
+fn counts(out: &Out, all: &ProcessList) -> Result<(), Failure> {
+    let mut table = Table::new(&["FACET", "VALUE", "PROCESSES"]);
+    for (facet, counts) in &all.facets {
+        for count in counts {
+            table.row(&[facet, &count.value, &count.count.to_string()]);
+        }
+    }
+    out.line("")?;
     table.write(out)
 }
 
@@ -214,6 +259,13 @@ fn words(value: &Value) -> String {
     }
 }
 
+/// What a file is, in a few words.
+fn kind(kind: &FileKind) -> String {
+    let version = kind.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    let title = kind.title.as_ref().map(|title| format!(" „{title}“")).unwrap_or_default();
+    format!("{}{version}{title}", kind.format)
+}
+
 fn show(out: &Out, view: &ReleaseView) -> Result<(), Failure> {
     let mut table = Table::plain(2);
     table.row(&["release", &view.release]);
@@ -245,10 +297,11 @@ fn show(out: &Out, view: &ReleaseView) -> Result<(), Failure> {
     }
     table.write(out)?;
     out.line(format!("\n{} files, {}", view.files.len(), bytes(view.bytes)))?;
-    let mut files = Table::new(&["  PATH", "SIZE", "TYPE", "SHA-256"]);
+    let mut files = Table::new(&["  PATH", "SIZE", "TYPE", "WHAT IT IS", "SHA-256"]);
     for file in &view.files {
         let (path, size) = (format!("  {}", file.path), bytes(file.size));
-        files.row(&[&path, &size, &file.media_type, &file.sha256.to_hex()]);
+        let what = view.recognised.get(&file.path).map(kind).unwrap_or_default();
+        files.row(&[&path, &size, &file.media_type, &what, &file.sha256.to_hex()]);
     }
     files.write(out)
 }

@@ -12,6 +12,7 @@ mod changes;
 mod check;
 mod federations;
 mod files;
+mod find;
 mod lists;
 mod logs;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::blobs::ReadError;
 use crate::http::Library;
 use crate::http::library::*;
 use crate::http::tokens::Reader;
+use crate::search::Search;
 
 /// Gives all federations of the node.
 type Federations = Box<dyn Fn() -> BoxFuture<'static, Result<Vec<Named>, Problem>> + Send + Sync>;
@@ -52,6 +54,7 @@ pub struct NodeLibrary {
     changes: Arc<ChangeLists>,
     /// Which manifests list a file: made when it is first asked for.
     files: tokio::sync::Mutex<check::FileIndex>,
+    search: Search,
 }
 
 fn internal(error: impl std::fmt::Display) -> LibraryError {
@@ -65,12 +68,13 @@ fn instance_error(error: InstanceError) -> LibraryError {
 impl NodeLibrary {
     /// The library of `node`.
     pub fn new(node: Arc<Node>) -> Self {
-        let (shared, manifests, changes) = (node.shared.clone(), node.manifests.clone(), node.changes.clone());
+        let (shared, manifests) = (node.shared.clone(), node.manifests.clone());
+        let (changes, search) = (node.changes.clone(), node.search.clone());
         let federations: Federations = Box::new(move || {
             let node = node.clone();
             Box::pin(async move { node.all().await })
         });
-        Self { federations, shared, manifests, changes, files: Default::default() }
+        Self { federations, shared, manifests, changes, files: Default::default(), search }
     }
 
     async fn federation(&self, slug: &Slug) -> Result<Named, LibraryError> {

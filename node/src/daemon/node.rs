@@ -39,6 +39,7 @@ use crate::config::{Config, Endpoint};
 use crate::http::certs::LiveCertificate;
 use crate::http::{HttpConfig, HttpLimits, Server as HttpServer, Tokens};
 use crate::net::{HostPort, NetError};
+use crate::search::{self, Search};
 use crate::store::StoreError;
 
 /// Damage reports that wait to be told to the federations.
@@ -77,6 +78,8 @@ pub struct Node {
     pub manifests: Arc<Manifests>,
     /// What changed in each federation.
     pub changes: Arc<ChangeLists>,
+    /// Full text search over all federations.
+    pub search: Search,
     ports: Mutex<Ports>,
     /// SHA-256 of artifacts that were uploaded lately, so that they need not be read again.
     hashed: Mutex<BTreeMap<Blake3, Sha256>>,
@@ -134,6 +137,7 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
         admin: config.socket(&data_dir),
         manifests: Arc::default(),
         changes: Arc::default(),
+        search: Search::default(),
         ports: Mutex::new(Ports::load(&data_dir).map_err(failure)?),
         data_dir,
         shared,
@@ -197,6 +201,7 @@ impl Node {
         let stop = self.shared.stop.clone();
         let admin = self.bind_admin(config).await?;
         self.clone().open_all().await?;
+        tokio::spawn(search::run(self.clone()));
         let http = self.clone().start_https(config).await?;
         self.start_webhooks(config);
         let serving = tokio::spawn(admin.serve(Arc::new(Operations(self.clone())), stop.clone()));
@@ -436,6 +441,11 @@ impl Node {
                 });
             }
         }
+    }
+
+    /// All instances.
+    pub async fn instances(&self) -> Vec<Arc<Instance>> {
+        self.instances.read().await.values().cloned().collect()
     }
 
     /// All instances with their names, by slug.

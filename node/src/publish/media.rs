@@ -123,7 +123,7 @@ fn markup(name: &str, text: &str) -> &'static str {
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         return "text/html";
     }
-    let (root, namespace) = super::recognise::root_element(text).unwrap_or_default();
+    let (root, namespace) = verbund_library::formats::root_element(text).unwrap_or_default();
     let namespace = namespace.unwrap_or_default();
     let model = |standard: &str| {
         let rest = namespace.strip_prefix("http://").or_else(|| namespace.strip_prefix("https://"));

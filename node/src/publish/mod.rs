@@ -7,7 +7,6 @@
 mod defaults;
 pub mod media;
 mod proposal;
-mod recognise;
 mod single;
 pub mod source;
 mod walk;

@@ -4,16 +4,18 @@
 
 use std::fmt::Write as _;
 
+use verbund_library::formats::{self, Format, Parameter, Recognised};
 use verbund_protocol::limits::TITLE_MAX_CHARS;
 use verbund_protocol::release::derive::DEFAULT_KEYS;
 use verbund_protocol::release::lint::is_text;
 use verbund_protocol::release::text::slugify;
 
-use super::recognise::{model_names, service_keys};
 use super::{DEFAULTS_FILE, Scanned};
 
-/// Bytes of one file that are searched for names.
-const SEARCH_FILE_BYTES: u64 = 1 << 20;
+/// Keywords that are proposed; a release may have 50.
+const KEYWORDS_MAX: usize = 20;
+/// Parameters that are proposed: a platform's export may have hundreds.
+const PARAMETERS_MAX: usize = 50;
 /// Files that are searched.
 const SEARCH_FILES_MAX: usize = 50;
 
@@ -22,6 +24,12 @@ const SEARCH_FILES_MAX: usize = 50;
 pub(super) struct Hints {
     pub(super) names: Vec<String>,
     pub(super) keys: Vec<String>,
+    pub(super) keywords: Vec<String>,
+    pub(super) platform: Option<(&'static str, Option<String>)>,
+    pub(super) base_services: Vec<String>,
+    pub(super) parameters: Vec<Parameter>,
+    /// What each file is, for the reader of the proposal.
+    files: Vec<(String, String)>,
     terms: Option<String>,
 }
 
@@ -35,33 +43,97 @@ pub fn init_proposal(scanned: &Scanned) -> String {
     identity(&mut out, scanned, &hints);
     subject(&mut out, &hints);
     duties(&mut out, scanned, &hints);
-    technology(&mut out, scanned);
+    technology(&mut out, scanned, &hints);
     out
 }
 
 pub(super) fn gather(scanned: &Scanned) -> Hints {
     let mut hints = Hints::default();
-    for file in scanned.files.iter().filter(|f| is_text(f.media_type)).take(SEARCH_FILES_MAX) {
+    for file in scanned.files.iter().filter(|f| readable(f.media_type)).take(SEARCH_FILES_MAX) {
         let mut bytes = Vec::new();
         // A file that cannot be read now is refused when publishing; a proposal does without it.
-        if file.source.read_up_to(SEARCH_FILE_BYTES, |w| bytes.extend_from_slice(w)).is_err() {
+        if file.source.read_up_to(formats::READ_MAX_BYTES as u64, |w| bytes.extend_from_slice(w)).is_err() {
             continue;
         }
-        let text = String::from_utf8_lossy(&bytes);
-        if matches!(file.media_type, "application/bpmn+xml" | "application/dmn+xml") {
-            hints.names.extend(model_names(&text));
-        }
-        for key in service_keys(&text) {
-            if !hints.keys.contains(&key) && hints.keys.len() < 5 {
-                hints.keys.push(key);
-            }
-        }
+        let found = formats::recognise(file.path.name(), &bytes);
+        hints.files.push((
+            file.path.to_string(),
+            format!("{} {}", found.format.name(), found.version.as_deref().unwrap_or_default()),
+        ));
+        hints.take(found);
         let name = slugify(file.path.name());
         if hints.terms.is_none() && ["nutzungsbedingungen", "nutzung", "terms"].iter().any(|t| name.starts_with(t)) {
             hints.terms = Some(file.path.to_string());
         }
     }
     hints
+}
+
+fn readable(media_type: &str) -> bool {
+    is_text(media_type) || media_type == "application/pdf"
+}
+
+impl Hints {
+    /// Takes what one file says. A title comes from models and exports only: a code list or a text file is no process.
+    fn take(&mut self, found: Recognised) {
+        let model = matches!(found.format, Format::Bpmn | Format::Dmn | Format::Xprozess | Format::Civento);
+        if model {
+            self.names.extend(found.names);
+            self.keywords.extend(found.keywords);
+        }
+        for key in found.keys {
+            if !self.keys.contains(&key) && self.keys.len() < formats::KEYS_MAX {
+                self.keys.push(key);
+            }
+        }
+        if let (Some(platform), None) = (found.platform, &self.platform) {
+            self.platform = Some((platform, found.platform_key));
+        }
+        for service in found.base_services {
+            if !self.base_services.contains(&service) {
+                self.base_services.push(service);
+            }
+        }
+        for parameter in found.parameters {
+            if self.parameters.len() < PARAMETERS_MAX && !self.parameters.iter().any(|p| p.name == parameter.name) {
+                self.parameters.push(parameter);
+            }
+        }
+    }
+
+    /// `platform`, as a line of TOML; `None` if no file names one.
+    pub(super) fn platform_line(&self) -> Option<String> {
+        let (name, key) = self.platform.as_ref()?;
+        let key = key.as_ref().map(|key| format!(", key = {}", quoted(&short(key)))).unwrap_or_default();
+        Some(format!("platform = {{ name = {}{key} }}\n", quoted(name)))
+    }
+
+    /// `base_services` and `parameters`, as lines of TOML, where files name any.
+    pub(super) fn needs_lines(&self) -> String {
+        let mut out = String::new();
+        if !self.base_services.is_empty() {
+            let services: Vec<_> = self.base_services.iter().map(|service| quoted(service)).collect();
+            let _ = writeln!(out, "base_services = [{}]", services.join(", "));
+        }
+        if !self.parameters.is_empty() {
+            let lines = self.parameters.iter().map(|parameter| {
+                let Parameter { name, kind, required, text } = parameter;
+                let text = text.as_ref().map(|text| format!(", text = {}", quoted(&short(text)))).unwrap_or_default();
+                format!(
+                    "    {{ name = {}, type = {}, required = {required}{text} }},\n",
+                    quoted(&short(name)),
+                    quoted(kind)
+                )
+            });
+            let _ = write!(out, "parameters = [\n{}]\n", lines.collect::<String>());
+        }
+        out
+    }
+}
+
+/// A text of a file on one line, without controls, as long as a value may be.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect::<String>().trim().to_owned()
 }
 
 /// A TOML string.
@@ -111,11 +183,14 @@ fn subject(out: &mut String, hints: &Hints) {
     out.push_str(
         "# Kennnummer im OZG-Umsetzungskatalog: 5 Ziffern.\n# ozg_id = [\"10000\"]\n\
          # Eines der 14 OZG-Themenfelder, zum Beispiel:\n# themenfeld = \"Steuern & Zoll\"\n\
-         # keywords = [\"Hund\", \"Steuer\"]\n\
          # legal_basis = [{ name = \"§ 22 WoGG\", uri = \"https://www.gesetze-im-internet.de/wogg/__22.html\" }]\n\
          # Amtlicher Regionalschlüssel, 2 bis 12 Ziffern; ohne Angabe überall.\n# regions = [\"06\"]\n\
-         # entwurf, pilot oder produktiv\n# stage = \"pilot\"\n\n",
+         # entwurf, pilot oder produktiv\n# stage = \"pilot\"\n",
     );
+    let keywords: Vec<_> = hints.keywords.iter().take(KEYWORDS_MAX).map(|word| quoted(&short(word))).collect();
+    let example = ["\"Hund\"".to_owned(), "\"Steuer\"".to_owned()];
+    let (hidden, keywords) = if keywords.is_empty() { ("# ", example.join(", ")) } else { ("", keywords.join(", ")) };
+    let _ = write!(out, "# Wonach man sucht.\n{hidden}keywords = [{keywords}]\n\n");
 }
 
 fn duties(out: &mut String, scanned: &Scanned, hints: &Hints) {
@@ -155,15 +230,31 @@ fn duties(out: &mut String, scanned: &Scanned, hints: &Hints) {
     );
 }
 
-fn technology(out: &mut String, scanned: &Scanned) {
-    out.push_str(
-        "# Benötigte Basisdienste: nutzerkonto, payment, postfach, routing, e-rechnung, …\n# base_services = [\"nutzerkonto\"]\n\
-         # Benötigte andere Prozesse.\n# depends = [{ process = \"de-he/zahlung\", version = \"^1.2\" }]\n\
-         # Was vor dem Einsatz einzustellen ist; niemals Werte.\n\
-         # parameters = [{ name = \"Steuersatz\", type = \"number\", required = true, text = \"Euro je Hund und Jahr\" }]\n\n",
-    );
-    let hidden = if given_defaults(scanned).contains(&"platform") { "# " } else { "" };
-    let _ = write!(out, "# Worauf der Prozess läuft.\n{hidden}platform = {{ name = \"civento\" }}\n");
+fn technology(out: &mut String, scanned: &Scanned, hints: &Hints) {
+    out.push_str("# Benötigte Basisdienste: nutzerkonto, payment, postfach, routing, e-rechnung, …\n");
+    if hints.base_services.is_empty() {
+        out.push_str("# base_services = [\"nutzerkonto\"]\n");
+    }
+    out.push_str("# Benötigte andere Prozesse.\n# depends = [{ process = \"de-he/zahlung\", version = \"^1.2\" }]\n");
+    out.push_str("# Was vor dem Einsatz einzustellen ist; niemals Werte.\n");
+    if hints.parameters.is_empty() {
+        out.push_str(
+            "# parameters = [{ name = \"Steuersatz\", type = \"number\", required = true, text = \"Euro je Hund und Jahr\" }]\n",
+        );
+    }
+    out.push_str(&hints.needs_lines());
+    let given = given_defaults(scanned).contains(&"platform");
+    let platform = hints.platform_line();
+    // What the export says of itself is right even where the team has a default.
+    let hidden = if given && platform.is_none() { "# " } else { "" };
+    let platform = platform.unwrap_or_else(|| "platform = { name = \"civento\" }\n".to_owned());
+    let _ = write!(out, "\n# Worauf der Prozess läuft.\n{hidden}{platform}");
+    if !hints.files.is_empty() {
+        out.push_str("\n# Erkannte Dateien:\n");
+    }
+    for (path, what) in &hints.files {
+        let _ = writeln!(out, "# {}: {}", comment(path), comment(what.trim()));
+    }
 }
 
 /// The keys that the folder's `publish-defaults.toml` already sets.

@@ -53,6 +53,8 @@ pub(super) fn submission(scanned: &Scanned, said: &Said) -> Submission {
     if keys.is_empty() {
         text.push_str("no_key_reason = \"nicht angegeben\"\n");
     }
+    text.push_str(&hints.needs_lines());
+    text.push_str(&hints.platform_line().unwrap_or_default());
     let process = TextFile { name: format!("description of {name}"), text };
     Submission { process, defaults: scanned.defaults.clone(), folder: scanned.folder.clone() }
 }

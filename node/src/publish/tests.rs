@@ -95,6 +95,30 @@ fn without_process_file_the_next_step_is_named() {
     assert_eq!(prepared(&root.join("fehlt")).unwrap_err()[0].code, "not_found");
 }
 
+/// Not well-formed, as real exports are.
+const EXPORT: &[u8] = r#"<c:Bibliothek Schluessel="hund_an" Rubrik="Steuern" Version="7.1" x:y="z"><c:Vorgang>
+    <c:Name Standard="Anmeldung zur Hundesteuer"/><c:EPaymentModus>Pflicht</c:EPaymentModus></c:Vorgang>
+    <c:Vorgangseinstellungdefinition><c:Feld Name="Kassenzeichen" Typ="Text" Pflicht="true">4711</c:Feld>
+    </c:Vorgangseinstellungdefinition><c:Leistung>99102013000000</c:Leistung></c:Bibliothek>"#
+    .as_bytes();
+
+#[test]
+fn an_export_of_the_platform_describes_itself_in_a_folder_and_alone() {
+    let (_dir, root) = folder(&[("export.xml", EXPORT)]);
+    fs::remove_file(root.join(PROCESS_FILE)).unwrap();
+    let alone = scan(&root.join("export.xml")).unwrap().submission(&Said::default()).unwrap().process.text;
+    for text in [init_proposal(&scan(&root).unwrap()), alone] {
+        let table: toml::Table = text.parse().unwrap_or_else(|e| panic!("{e}: {text}"));
+        assert_eq!(table["title"].as_str(), Some("Anmeldung zur Hundesteuer"));
+        assert_eq!(table["leistungsschluessel"][0].as_str(), Some("99102013000000"));
+        assert_eq!(table["platform"]["key"].as_str(), Some("hund_an"), "{text}");
+        assert_eq!(table["base_services"][0].as_str(), Some("payment"));
+        assert_eq!(table["parameters"][0]["name"].as_str(), Some("Kassenzeichen"));
+        assert_eq!(table["parameters"][0]["required"].as_bool(), Some(true));
+        assert!(!text.contains("4711"), "never a value");
+    }
+}
+
 #[test]
 fn a_single_file_describes_itself_as_far_as_it_can() {
     let model =

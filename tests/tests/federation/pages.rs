@@ -107,7 +107,11 @@ fn browser() -> Option<(PathBuf, PathBuf)> {
     };
     let named = std::env::var_os("VERBUND_NODE_MODULES").map(PathBuf::from);
     let modules = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pages/node_modules"));
-    match (found("chromium"), found("node"), modules.join("axe-core").is_dir() && modules.join("playwright-core").is_dir()) {
+    match (
+        found("chromium"),
+        found("node"),
+        modules.join("axe-core").is_dir() && modules.join("playwright-core").is_dir(),
+    ) {
         (Some(chromium), Some(_), true) => Some((modules, chromium)),
         (chromium, node, modules) => {
             eprintln!("SKIPPED: chromium {chromium:?}, node {node:?}, axe-core and playwright-core: {modules}");
@@ -123,7 +127,12 @@ fn pages_pass_axe_work_by_keyboard_and_fit_narrow_and_zoomed_windows() {
     let node = &federation["de-rp"];
     let token = node.cli("--quiet token create seiten").ok().trim().to_owned();
     let address = node.status()["addresses"]["https"][0].as_str().unwrap().to_owned();
-    let mut paths = vec!["/f/mitte".to_owned(), "/f/mitte?q=hund".to_owned(), "/f/mitte/members".to_owned(), "/f/mitte/news".to_owned()];
+    let mut paths = vec![
+        "/f/mitte".to_owned(),
+        "/f/mitte?q=hund".to_owned(),
+        "/f/mitte/members".to_owned(),
+        "/f/mitte/news".to_owned(),
+    ];
     for folder in samples().iter().take(3) {
         paths.push(format!("/f/mitte/p/de-he/{}", folder.file_name().unwrap().to_str().unwrap()));
     }

@@ -1,5 +1,7 @@
 //! The catalogue: processes and releases.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use verbund_protocol::ids::{Handle, MemberId, Sha256};
 
@@ -14,6 +16,24 @@ request! {
         /// Only of this member (handle or id).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         member: Option<String>,
+        /// Only of this OZG-Themenfeld.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topic: Option<String>,
+        /// Only of this level: bund, land, kommunal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        level: Option<String>,
+        /// Only of this stage: entwurf, pilot, produktiv.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
+        /// Only for this platform.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<String>,
+        /// Only with this licence.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        licence: Option<String>,
+        /// Only with this base service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base_service: Option<String>,
         /// Withdrawn ones too.
         #[serde(default)]
         withdrawn: bool,
@@ -29,11 +49,40 @@ request! {
 /// A page of processes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessList {
-    /// By reference.
+    /// Best first if there was a text, otherwise by reference.
     pub processes: Vec<ProcessRow>,
+    /// All that were found, on all pages; absent where they were not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// For each facet its values and how many processes that were found have them, most frequent first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facets: BTreeMap<String, Vec<FacetCount>>,
     /// Where the next page starts, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// How often a value of a facet occurs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FacetCount {
+    /// Value.
+    pub value: String,
+    /// Processes that have it.
+    pub count: u64,
+}
+
+/// A place that matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snippet {
+    /// Where it is from: `summary`, `description`, `keywords`, `legal_basis`, `file`.
+    pub field: String,
+    /// The file, if it is from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Plain text.
+    pub text: String,
+    /// What matches: first byte and the byte after the last, in UTF-8.
+    pub ranges: Vec<(u64, u64)>,
 }
 
 /// A process by its highest stable release that is not withdrawn.
@@ -67,6 +116,9 @@ pub struct ProcessRow {
     pub withdrawn: bool,
     /// End announced.
     pub deprecated: bool,
+    /// Why it was found, if a text was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snippet: Option<Snippet>,
 }
 
 /// Whether a release can be pulled here.
@@ -153,6 +205,22 @@ request! {
     }
 }
 
+/// What a file is, by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileKind {
+    /// Format, for people: `BPMN`, `XProzess`, `civento-Export`.
+    pub format: String,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What the file calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What was left unread, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
 /// A release in full.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseView {
@@ -174,6 +242,9 @@ pub struct ReleaseView {
     pub metadata: serde_json::Value,
     /// Its files, by path.
     pub files: Vec<FileEntry>,
+    /// What the files are, by path, as far as they are here and were recognised.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recognised: BTreeMap<String, FileKind>,
     /// Sum of their sizes in bytes.
     pub bytes: u64,
     /// When it was published, by its owner's statement.

@@ -23,6 +23,9 @@ impl NodeLibrary {
         query: Option<&str>,
         page: PageRequest,
     ) -> Result<Page<ReleaseSummary>, LibraryError> {
+        if let Some((named, found)) = self.find(reader, federation, query, &page).await? {
+            return self.held(&named, found).await;
+        }
         let after = page.after.as_deref().map(place).transpose()?;
         let filter = Filter { text: query.map(str::to_owned), owner: None, withdrawn: true };
         let look = move |catalogue: &Catalogue<'_>, _: &StoreView, viewer: &Viewer| {
@@ -108,7 +111,7 @@ impl NodeLibrary {
     }
 }
 
-fn text(position: &[u8]) -> Result<&str, LibraryError> {
+pub(super) fn text(position: &[u8]) -> Result<&str, LibraryError> {
     std::str::from_utf8(position).map_err(|_| LibraryError::BadPosition)
 }
 
@@ -121,7 +124,10 @@ fn version(position: &[u8]) -> Result<Version, LibraryError> {
 }
 
 /// The lines of releases that can be listed, with the releases.
-fn lines(catalogue: &Catalogue<'_>, listed: Vec<Listed>) -> Result<Vec<(ReleaseSummary, Listed)>, RowsError> {
+pub(super) fn lines(
+    catalogue: &Catalogue<'_>,
+    listed: Vec<Listed>,
+) -> Result<Vec<(ReleaseSummary, Listed)>, RowsError> {
     let mut lines = Vec::with_capacity(listed.len());
     for listed in listed {
         if let Some(line) = summary(catalogue, &listed)? {

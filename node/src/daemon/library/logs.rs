@@ -7,7 +7,7 @@ use verbund_protocol::view::checkpoints::{self, Tile};
 use verbund_protocol::view::state;
 
 use super::{NodeLibrary, instance_error};
-use crate::http::library::{LibraryError, HeldLog};
+use crate::http::library::{HeldLog, LibraryError};
 
 impl NodeLibrary {
     pub(super) async fn all_logs(&self, federation: &Slug) -> Result<Vec<HeldLog>, LibraryError> {

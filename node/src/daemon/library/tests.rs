@@ -126,6 +126,7 @@ impl House {
             manifests: Arc::default(),
             changes: Arc::default(),
             files: Default::default(),
+            search: Default::default(),
         };
         Self { dir, library, instance, member, blobs, stop }
     }

@@ -11,6 +11,7 @@ mod peers;
 mod processes;
 mod progress;
 mod releases;
+mod search;
 pub mod select;
 mod status;
 mod survey;

@@ -15,6 +15,7 @@ use verbund_protocol::view::catalogue::{
 use super::super::node::{Named, Node, problem};
 use super::super::shelf::{self, Detail, ManifestError, ProofError, Supply, supply};
 use super::federation::{count, no_charter};
+use super::search;
 use crate::admin::api::*;
 use crate::admin::{Code, Download, Problem};
 use crate::blobs::ReadError;
@@ -27,8 +28,8 @@ const LIMIT_MAX: u32 = 1_000;
 const VERSIONS_SHOWN: usize = 500;
 
 /// One line of a list, as the catalogue gives it.
-struct Line {
-    listed: Listed,
+pub(super) struct Line {
+    pub(super) listed: Listed,
     process: String,
     owner: Handle,
     owner_name: String,
@@ -36,7 +37,7 @@ struct Line {
 }
 
 impl Line {
-    fn read(
+    pub(super) fn read(
         catalogue: &Catalogue<'_>,
         listed: Listed,
     ) -> Result<Option<Self>, verbund_protocol::view::rows::RowsError> {
@@ -46,7 +47,7 @@ impl Line {
         Ok(Some(Self { listed, process, owner, owner_name, witnesses }))
     }
 
-    fn row(self, federation: &str, supply: Supply) -> ProcessRow {
+    pub(super) fn row(self, federation: &str, supply: Supply) -> ProcessRow {
         ProcessRow {
             process: self.process,
             federation: federation.to_owned(),
@@ -62,6 +63,7 @@ impl Line {
             held_by: supply.held_by,
             withdrawn: self.listed.effect.withdrawn.is_some(),
             deprecated: self.listed.effect.deprecated.is_some(),
+            snippet: None,
         }
     }
 }
@@ -85,6 +87,9 @@ fn availability(listed: &Listed, supply: &Supply) -> Availability {
 /// Processes, by text and owner.
 pub async fn process_list(node: &Arc<Node>, request: ProcessListRequest) -> Result<ProcessList, Problem> {
     let named = node.named(request.federation.as_deref()).await?;
+    if let Some(found) = search::process_search(node, &named, &request).await? {
+        return Ok(found);
+    }
     let bad = |text: String| Problem::new(Code::BadRequest, text);
     let limit = request.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX) as usize;
     let after = request.after.map(|after| after.parse::<Place>()).transpose();
@@ -112,7 +117,8 @@ pub async fn process_list(node: &Arc<Node>, request: ProcessListRequest) -> Resu
     let listed: Vec<_> = lines.iter().map(|line| &line.listed).collect();
     let supplies = supply(&named.instance, node.shared.member.node.peer(), &listed).await.map_err(problem)?;
     let rows = lines.into_iter().zip(supplies).map(|(line, supply)| line.row(&named.slug, supply));
-    Ok(ProcessList { processes: rows.collect(), next: next.map(|place| place.to_string()) })
+    let next = next.map(|place| place.to_string());
+    Ok(ProcessList { processes: rows.collect(), total: None, facets: BTreeMap::new(), next })
 }
 
 /// The federation and the target of a reference.
@@ -223,6 +229,15 @@ pub async fn release_show(node: &Arc<Node>, request: ReleaseQuery) -> Result<Rel
         sha256: file.sha256,
         blake3: file.blake3,
     };
+    let mut recognised = BTreeMap::new();
+    if let Some(manifest) = &manifest {
+        for file in crate::search::file_words(&node.shared.blobs, manifest).await {
+            let found = file.found;
+            let notes = found.notes.iter().map(|note| (*note).to_owned()).collect();
+            let format = found.format.name().to_owned();
+            recognised.insert(file.path, FileKind { format, version: found.version, title: found.title, notes });
+        }
+    }
     let Detail { listed, process, owner, metadata, witnesses, witnessed_by, moved_to, .. } = detail;
     Ok(ReleaseView {
         release: format!("{process}@{}", listed.version),
@@ -234,6 +249,7 @@ pub async fn release_show(node: &Arc<Node>, request: ReleaseQuery) -> Result<Rel
         title: listed.effect.title.clone(),
         metadata,
         files: manifest.iter().flat_map(|m| m.files()).map(entry).collect(),
+        recognised,
         bytes: listed.row.total_size,
         published: published(&listed),
         availability,
