@@ -13,3 +13,4 @@ pub mod net;
 pub mod publish;
 pub mod store;
 pub mod telemetry;
+mod web;

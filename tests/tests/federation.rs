@@ -7,6 +7,8 @@
     reason = "a failed step is a failed test; the panic names it"
 )]
 
+#[path = "federation/api.rs"]
+mod api;
 #[path = "federation/convergence.rs"]
 mod convergence;
 #[path = "federation/copies.rs"]
@@ -31,6 +33,8 @@ mod joining;
 mod killed;
 #[path = "federation/missing.rs"]
 mod missing;
+#[path = "federation/pages.rs"]
+mod pages;
 #[path = "federation/partitions.rs"]
 mod partitions;
 #[path = "federation/proof.rs"]
@@ -41,6 +45,8 @@ mod publishing;
 mod pulling;
 #[path = "federation/readme.rs"]
 mod readme;
+#[path = "federation/registry.rs"]
+mod registry;
 #[path = "federation/shared.rs"]
 mod shared;
 #[path = "federation/sites.rs"]

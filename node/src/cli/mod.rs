@@ -1,7 +1,8 @@
 //! The command line: one binary, also the daemon.
 //!
 //! Owns the command tree, what people see, and exit codes. Data go to stdout, messages to stderr. Every command but `init`, `run`,
-//! `config`, `process verify` and the generators speaks to the daemon over its admin socket, and does nothing else. Nothing here
+//! `config`, `process verify` and the generators speaks to the daemon over its admin socket, and does nothing else; with `--server`
+//! `process` speaks to the HTTPS interface of another node. Nothing here
 //! opens the daemon's files while it runs.
 
 mod events;
@@ -11,11 +12,13 @@ pub mod host;
 mod init;
 mod member;
 mod node;
+mod outdated;
 pub mod output;
 mod peer;
 mod process;
 mod publish;
 mod pull;
+mod remote;
 mod run;
 mod settings;
 mod status;
@@ -36,6 +39,7 @@ use crate::config::{ConfigError, Layers, load};
 pub use exit::{Exit, Failure};
 pub use host::Host;
 use output::Out;
+pub(crate) use remote::roots;
 pub use run::Ready;
 
 /// Where a node lies when nothing else is said.
@@ -67,6 +71,15 @@ struct Global {
     /// The federation, by slug or id; needed only on a node with several.
     #[arg(long, global = true, value_name = "SLUG", env = "VERBUND_FEDERATION", hide_env_values = true)]
     federation: Option<String>,
+    /// Ask the HTTPS interface of this node instead of a daemon here: https://HOST:PORT (only `process`).
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+    /// The file that holds the token for --server.
+    #[arg(long, global = true, value_name = "FILE", env = "VERBUND_TOKEN_FILE", hide_env_values = true)]
+    token_file: Option<PathBuf>,
+    /// The certificate that --server shows, or of its authority (PEM); absent: what this system trusts.
+    #[arg(long, global = true, value_name = "FILE", env = "VERBUND_CACERT", hide_env_values = true)]
+    cacert: Option<PathBuf>,
     /// Data as JSON on stdout, failures as JSON on stderr.
     #[arg(long, global = true)]
     json: bool,
@@ -131,6 +144,8 @@ pub(crate) struct Context<'h> {
     /// The socket, if the caller named it.
     pub(crate) socket: Option<PathBuf>,
     pub(crate) federation: Option<String>,
+    /// The server, if another node's is to be asked.
+    pub(crate) server: Option<remote::Server>,
 }
 
 impl Context<'_> {
@@ -202,10 +217,15 @@ fn start(host: &dyn Host, arguments: impl Iterator<Item = OsString>) -> (Out, Re
         }
         Err(error) => return (Out::process(true, false, 0), Err(misunderstood(&error))),
     };
-    let Global { data_dir, socket, federation, json, quiet, verbose } = cli.global;
+    let Global { data_dir, socket, federation, server, token_file, cacert, json, quiet, verbose } = cli.global;
+    let server = server.map(|url| remote::Server { url, token_file, cacert });
     let out = Out::process(json, quiet, verbose);
     let data_dir = data_dir.unwrap_or_else(|| DATA_DIR.into());
-    let context = Context { out: out.clone(), host, data_dir, socket, federation };
+    let context = Context { out: out.clone(), host, data_dir, socket, federation, server };
+    if context.server.is_some() && !matches!(cli.command, Command::Process(_)) {
+        let text = "--server goes with `process` only: everything else is the matter of a node's own operator";
+        return (out, Err(Failure::new(Exit::Usage, text)));
+    }
     (out, carry_out(&context, cli.command))
 }
 

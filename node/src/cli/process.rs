@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::exit::{Exit, Failure};
 use super::output::{Out, Table, bytes, clean, list};
-use super::{Context, pull, verify};
+use super::remote::Remote;
+use super::{Context, outdated, pull, verify};
 use crate::admin::api::{
     Availability, ProcessList, ProcessListRequest, ProcessRequest, ProcessRow, ReleaseQuery, ReleaseView, VersionList,
     VoidRelease,
@@ -45,6 +46,7 @@ pub(super) enum Command {
         force: bool,
     },
     Verify(verify::Args),
+    Outdated(outdated::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -62,6 +64,11 @@ pub(super) struct Filter {
 
 pub(super) async fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
     let federation = context.federation();
+    if let Some(server) =
+        context.server.as_ref().filter(|_| !matches!(command, Command::Verify(_) | Command::Outdated(_)))
+    {
+        return elsewhere(context, &Remote::open(context, server)?, command).await;
+    }
     match command {
         Command::Ls(filter) => ls(context, None, filter).await?,
         Command::Search { text, filter } => ls(context, Some(text), filter).await?,
@@ -75,6 +82,30 @@ pub(super) async fn run(context: &Context<'_>, command: Command) -> Result<Exit,
         }
         Command::Pull { release, out, force } => return pull::run(context, release, &out, force).await,
         Command::Verify(args) => return verify::run(context, &args),
+        Command::Outdated(args) => return outdated::run(context, &args).await,
+    }
+    Ok(Exit::Ok)
+}
+
+/// The same over the HTTPS interface of another node.
+async fn elsewhere(context: &Context<'_>, remote: &Remote<'_>, command: Command) -> Result<Exit, Failure> {
+    let (text, filter) = match command {
+        Command::Ls(filter) => (None, filter),
+        Command::Search { text, filter } => (Some(text), filter),
+        Command::Show { release } => {
+            return context.out.show(&remote.show(&release).await?, show).map(|()| Exit::Ok);
+        }
+        Command::Pull { release, out, force } => return remote.pull(&release, &out, force).await,
+        Command::Versions { .. } | Command::Verify(_) | Command::Outdated(_) => {
+            let text = "with --server there are: process ls, search, show, pull, outdated";
+            return Err(Failure::new(Exit::Usage, text).next("`curl` shows versions at /api/v1/…/versions"));
+        }
+    };
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    let found = remote.list(text.as_deref(), filter.member.as_deref(), filter.withdrawn, limit).await?;
+    context.out.show(&found, |out, found| table(out, &found.processes))?;
+    if found.processes.is_empty() {
+        context.out.note("nothing found");
     }
     Ok(Exit::Ok)
 }

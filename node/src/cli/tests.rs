@@ -107,6 +107,7 @@ async fn command(host: &Stand, data_dir: &Path, arguments: &[&str]) -> Ended {
         data_dir: data_dir.to_owned(),
         socket: cli.global.socket,
         federation: cli.global.federation,
+        server: None,
     };
     let result = match cli.command {
         command @ Command::Init(_) => carry_out(&context, command),

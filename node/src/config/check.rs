@@ -8,7 +8,7 @@ use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 use verbund_protocol::words::shown;
 
-use super::{Config, Federation, Size};
+use super::{Config, Federation, Size, Webhook};
 
 /// A mistake in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,7 @@ impl fmt::Display for Mistake {
 pub(super) fn schema() -> Value {
     let mut schema = serde_json::to_value(Config::default()).unwrap_or_default();
     schema["federation"] = serde_json::json!({ "*": serde_json::to_value(Federation::default()).unwrap_or_default() });
+    schema["webhook"] = serde_json::json!({ "*": serde_json::to_value(Webhook::default()).unwrap_or_default() });
     // Optional lists would look like optional texts.
     schema["federation"]["*"]["listen"] = serde_json::json!([]);
     schema["federation"]["*"]["announce"] = serde_json::json!([]);
@@ -209,6 +210,18 @@ pub(super) fn contradictions(config: &Config) -> Vec<(String, String)> {
         say(endpoints.iter().any(|e| e.port() == 0), &key, none);
         say(endpoints.iter().any(|e| e.ip().is_some_and(|ip| ip.is_unspecified())), &key, unspecified);
     }
+    for (name, hook) in &config.webhook {
+        let web = hook.url.starts_with("https://") || (hook.allow_private && hook.url.starts_with("http://"));
+        say(
+            !web,
+            &format!("webhook.{name}.url"),
+            "an address that starts with https:// (or http:// with allow_private)",
+        );
+        let missing = hook.secret.as_os_str().is_empty();
+        say(missing, &format!("webhook.{name}.secret"), "names a file with at least 24 characters");
+        say(hook.retry.ms() < 100, &format!("webhook.{name}.retry"), "at least 100ms");
+    }
+    say(config.webhook.len() > 32, "webhook", "at most 32");
     say(
         config.limits.connections < 8,
         "limits.connections",

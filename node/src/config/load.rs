@@ -12,7 +12,14 @@ use super::{Config, FILE_NAME};
 use crate::admin::api::ConfigValue;
 
 /// Environment variables that are flags of the command line and no configuration.
-const CONTROL: [&str; 4] = ["VERBUND_DATA_DIR", "VERBUND_SOCKET", "VERBUND_FEDERATION", "VERBUND_CONFIG"];
+const CONTROL: [&str; 6] = [
+    "VERBUND_DATA_DIR",
+    "VERBUND_SOCKET",
+    "VERBUND_FEDERATION",
+    "VERBUND_CONFIG",
+    "VERBUND_TOKEN_FILE",
+    "VERBUND_CACERT",
+];
 
 /// Where values come from.
 #[derive(Debug, Clone, Default)]

@@ -52,6 +52,8 @@ pub struct Config {
     pub log: Log,
     /// Journal and views.
     pub store: Store,
+    /// Systems that are told of changes, by a name for each.
+    pub webhook: BTreeMap<Slug, Webhook>,
 }
 
 /// `[https]`
@@ -94,6 +96,24 @@ pub struct Federation {
     pub listen: Option<Vec<Endpoint>>,
     /// Instead of `announce`.
     pub announce: Option<Vec<Endpoint>>,
+}
+
+/// `[webhook.NAME]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhook {
+    /// Where changes are delivered: https://…
+    pub url: String,
+    /// Only changes of this federation; absent: of all.
+    pub federation: Option<Slug>,
+    /// File with the secret that signs deliveries; relative paths start at the data directory.
+    pub secret: PathBuf,
+    /// Certificates that are trusted instead of the system's authorities (PEM).
+    pub cacert: Option<PathBuf>,
+    /// Whether it may lie in a private network, and be plain http.
+    pub allow_private: bool,
+    /// Pause before a delivery is tried again; it doubles each time, up to an hour.
+    pub retry: Interval,
 }
 
 /// `[limits]`
@@ -189,6 +209,19 @@ impl Default for Config {
             gossip: Gossip::default(),
             log: Log::default(),
             store: Store::default(),
+            webhook: BTreeMap::new(),
+        }
+    }
+}
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            federation: None,
+            secret: PathBuf::new(),
+            cacert: None,
+            allow_private: false,
+            retry: Interval::from_secs(5),
         }
     }
 }

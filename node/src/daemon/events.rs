@@ -90,7 +90,11 @@ impl Events {
 
     /// Tells what happened outside of any federation.
     pub fn tell(&self, code: &str, severity: Severity, text: String, details: Map<String, Value>) {
-        warn!(code, "{text}");
+        match severity {
+            Severity::Info => info!(code, "{text}"),
+            Severity::Warning => warn!(code, "{text}"),
+            Severity::Error => error!(code, "{text}"),
+        }
         let (at, code) = (Moment::now(), code.to_owned());
         let shown =
             Shown { number: 0, at, code, severity, text, federation: None, member: None, release: None, details };

@@ -8,23 +8,29 @@
 //! gets it, with the recall beside it, unless its publisher asked to delete it. Files are served from complete and verified
 //! releases only, and nothing is served that is not durable.
 
+mod changes;
+mod check;
+mod federations;
 mod files;
+mod lists;
 mod logs;
 #[cfg(test)]
 mod tests;
 mod words;
 
-use std::str::FromStr as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use semver::Version;
-use verbund_protocol::ids::{PeerId, Slug};
-use verbund_protocol::view::catalogue::{Catalogue, Filter, Listed, Name, Place, Selector, Target, Viewer};
+use tokio::sync::watch;
+use verbund_protocol::ids::{PeerId, Sha256, Slug};
+use verbund_protocol::view::catalogue::{Catalogue, Listed, Name, Selector, Target, Viewer};
+use verbund_protocol::view::charters;
 use verbund_protocol::view::checkpoints::Tile;
 use verbund_protocol::view::rows::RowsError;
+use verbund_protocol::view::state;
 
+use super::changes::ChangeLists;
 use super::instance::{InstanceError, Shared};
 use super::node::{Named, Node};
 use super::shelf::{self, Detail, ManifestError, Manifests, Supply, supply};
@@ -43,6 +49,9 @@ pub struct NodeLibrary {
     federations: Federations,
     shared: Shared,
     manifests: Arc<Manifests>,
+    changes: Arc<ChangeLists>,
+    /// Which manifests list a file: made when it is first asked for.
+    files: tokio::sync::Mutex<check::FileIndex>,
 }
 
 fn internal(error: impl std::fmt::Display) -> LibraryError {
@@ -56,12 +65,12 @@ fn instance_error(error: InstanceError) -> LibraryError {
 impl NodeLibrary {
     /// The library of `node`.
     pub fn new(node: Arc<Node>) -> Self {
-        let (shared, manifests) = (node.shared.clone(), node.manifests.clone());
+        let (shared, manifests, changes) = (node.shared.clone(), node.manifests.clone(), node.changes.clone());
         let federations: Federations = Box::new(move || {
             let node = node.clone();
             Box::pin(async move { node.all().await })
         });
-        Self { federations, shared, manifests }
+        Self { federations, shared, manifests, changes, files: Default::default() }
     }
 
     async fn federation(&self, slug: &Slug) -> Result<Named, LibraryError> {
@@ -121,6 +130,12 @@ impl NodeLibrary {
     async fn release_view(&self, reader: &Reader, release: &ReleaseRef) -> Result<ReleaseView, LibraryError> {
         let (named, detail) = self.detail(reader, release).await?;
         let supply = self.supply(&named, &detail.listed).await?;
+        let log = detail.listed.row.log;
+        let identity = named.instance.read(move |view, _| {
+            let hash = state::log(view, &log)?.and_then(|row| row.identity);
+            hash.map_or(Ok(None), |hash| charters::identity(view, &hash))
+        });
+        let identity = identity.await.map_err(instance_error)?;
         let mut unavailable = supply.lacking.as_ref().map(|lacking| lacking.why.clone());
         let manifest = match self.manifests.get(&self.shared.blobs, &detail.listed.row).await {
             Ok(manifest) => Some(manifest),
@@ -143,8 +158,8 @@ impl NodeLibrary {
         Ok(ReleaseView {
             manifest: detail.listed.row.manifest_sha256,
             files: manifest.iter().flat_map(|m| m.files()).map(entry).collect(),
-            evidence: words::evidence(&detail, &supply),
-            statements: words::statements(&detail.listed),
+            evidence: words::evidence(&detail, &supply, identity.as_ref().map(|known| &known.identity)),
+            statements: words::statements(&detail.listed, detail.moved_to.clone()),
             metadata: detail.metadata,
             unavailable,
         })
@@ -165,76 +180,6 @@ impl NodeLibrary {
         };
         self.look(reader, &federation, look).await.map(|(_, view)| view)
     }
-
-    async fn list(
-        &self,
-        reader: &Reader,
-        federation: &Slug,
-        query: Option<&str>,
-        page: PageRequest,
-    ) -> Result<Page<ReleaseSummary>, LibraryError> {
-        let after = page.after.as_deref().map(place).transpose()?;
-        let filter = Filter { text: query.map(str::to_owned), owner: None, withdrawn: true };
-        let look = move |catalogue: &Catalogue<'_>, _: &StoreView, viewer: &Viewer| {
-            let found = catalogue.processes(&filter, viewer, after.as_ref(), page.limit)?;
-            let items = found.items.iter().filter_map(|listed| summary(catalogue, listed)).collect();
-            Ok(Ok(Page { items, next: found.next.map(|place| place.to_string().into_bytes()) }))
-        };
-        self.look(reader, federation, look).await.map(|(_, page)| page)
-    }
-
-    async fn list_versions(
-        &self,
-        reader: &Reader,
-        process: &ProcessRef,
-        page: PageRequest,
-    ) -> Result<Page<ReleaseSummary>, LibraryError> {
-        let after = page.after.as_deref().map(version).transpose()?;
-        let ProcessRef { federation, member, slug } = process.clone();
-        let look = move |catalogue: &Catalogue<'_>, _: &StoreView, viewer: &Viewer| {
-            let owner = catalogue.owners().named(&Name::Handle(member));
-            let Some(owner) = owner else { return Ok(Err(LibraryError::NotFound)) };
-            let versions = catalogue.versions(&owner.member, &slug, viewer)?;
-            if versions.is_empty() {
-                return Ok(Err(LibraryError::NotFound));
-            }
-            let mut rest = versions.iter().filter(|listed| after.as_ref().is_none_or(|after| listed.version < *after));
-            let shown: Vec<_> = rest.by_ref().take(page.limit).collect();
-            let more = rest.next().and(shown.last()).map(|last| last.version.to_string().into_bytes());
-            let items = shown.into_iter().filter_map(|listed| summary(catalogue, listed)).collect();
-            Ok(Ok(Page { items, next: more }))
-        };
-        self.look(reader, &federation, look).await.map(|(_, page)| page)
-    }
-}
-
-fn text(position: &[u8]) -> Result<&str, LibraryError> {
-    std::str::from_utf8(position).map_err(|_| LibraryError::BadPosition)
-}
-
-fn place(position: &[u8]) -> Result<Place, LibraryError> {
-    Place::from_str(text(position)?).map_err(|_| LibraryError::BadPosition)
-}
-
-fn version(position: &[u8]) -> Result<Version, LibraryError> {
-    Version::parse(text(position)?).map_err(|_| LibraryError::BadPosition)
-}
-
-/// One line of a list. Addresses name members by handle: a former member whose handle went to another is not listed.
-fn summary(catalogue: &Catalogue<'_>, listed: &Listed) -> Option<ReleaseSummary> {
-    let owner = catalogue.owners().get(&listed.row.member)?;
-    let Name::Handle(member) = owner.named.clone() else { return None };
-    let erased = listed.effect.withdrawn.as_ref().is_some_and(|withdrawal| withdrawal.erase);
-    Some(ReleaseSummary {
-        member,
-        slug: listed.row.slug.clone(),
-        version: listed.version.clone(),
-        title: listed.effect.title.clone(),
-        summary: listed.effect.summary.clone(),
-        available: listed.held && !erased,
-        withdrawn: listed.effect.withdrawn.is_some(),
-        deprecated: listed.effect.deprecated.is_some(),
-    })
 }
 
 impl Library for NodeLibrary {
@@ -281,7 +226,7 @@ impl Library for NodeLibrary {
     fn open_file<'a>(&'a self, reader: &'a Reader, release: &'a ReleaseRef, path: &'a str) -> Answer<'a, FileHandle> {
         Box::pin(self.file(reader, release, path))
     }
-    fn logs<'a>(&'a self, federation: &'a Slug) -> Answer<'a, Vec<LogView>> {
+    fn logs<'a>(&'a self, federation: &'a Slug) -> Answer<'a, Vec<HeldLog>> {
         Box::pin(self.all_logs(federation))
     }
     fn checkpoint<'a>(&'a self, federation: &'a Slug, log: PeerId) -> Answer<'a, String> {
@@ -289,5 +234,34 @@ impl Library for NodeLibrary {
     }
     fn tile<'a>(&'a self, federation: &'a Slug, log: PeerId, tile: Tile) -> Answer<'a, Bytes> {
         Box::pin(self.log_tile(federation, log, tile))
+    }
+    fn federation<'a>(&'a self, _: &'a Reader, federation: &'a Slug) -> Answer<'a, FederationDetail> {
+        Box::pin(self.federation_view(federation))
+    }
+    fn members<'a>(&'a self, _: &'a Reader, federation: &'a Slug) -> Answer<'a, Vec<MemberView>> {
+        Box::pin(self.member_views(federation))
+    }
+    fn changes<'a>(
+        &'a self,
+        reader: &'a Reader,
+        federation: &'a Slug,
+        since: Since,
+        limit: usize,
+    ) -> Answer<'a, Changes> {
+        Box::pin(self.changes_for(reader, federation, since, limit))
+    }
+    fn changed<'a>(&'a self, federation: &'a Slug) -> Answer<'a, watch::Receiver<u64>> {
+        Box::pin(async move { Ok(self.change_list(federation).await?.newest()) })
+    }
+    fn check<'a>(&'a self, reader: &'a Reader, federation: &'a Slug, digests: Vec<Sha256>) -> Answer<'a, Vec<Checked>> {
+        Box::pin(self.checked(reader, federation, digests))
+    }
+    fn described<'a>(
+        &'a self,
+        reader: &'a Reader,
+        federation: &'a Slug,
+        page: PageRequest,
+    ) -> Answer<'a, Page<Described>> {
+        Box::pin(self.describe(reader, federation, page))
     }
 }

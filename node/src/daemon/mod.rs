@@ -4,6 +4,7 @@
 //! then into effects. `operations` and `library` are what people and IT systems see.
 
 mod ahead;
+mod changes;
 mod clock;
 mod driver;
 mod errands;
@@ -23,5 +24,6 @@ mod scrub;
 mod shelf;
 mod traffic;
 mod view;
+mod webhooks;
 
 pub use host::Program;

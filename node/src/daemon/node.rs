@@ -17,6 +17,7 @@ use verbund_protocol::view::rows::Table;
 use verbund_protocol::view::state::{self, key};
 use verbund_protocol::wire::ticket::Ticket;
 
+use super::changes::ChangeLists;
 use super::clock::now;
 use super::events::Events;
 use super::founding::{Member, certificate_files};
@@ -27,6 +28,7 @@ use super::operations::Operations;
 use super::operations::concerns::Register;
 use super::scrub::Scrubber;
 use super::shelf::Manifests;
+use super::webhooks;
 use crate::admin::api::{ConfigValue, Moment, Severity};
 use crate::admin::{Code, Problem, roles, server};
 use crate::blobs::{self, BlobEvent, BlobStore};
@@ -73,6 +75,8 @@ pub struct Node {
     pub admin: PathBuf,
     /// Manifests that were read lately.
     pub manifests: Arc<Manifests>,
+    /// What changed in each federation.
+    pub changes: Arc<ChangeLists>,
     ports: Mutex<Ports>,
     /// SHA-256 of artifacts that were uploaded lately, so that they need not be read again.
     hashed: Mutex<BTreeMap<Blake3, Sha256>>,
@@ -129,6 +133,7 @@ pub async fn run(launch: Launch) -> Result<(), Failure> {
     let node = Arc::new(Node {
         admin: config.socket(&data_dir),
         manifests: Arc::default(),
+        changes: Arc::default(),
         ports: Mutex::new(Ports::load(&data_dir).map_err(failure)?),
         data_dir,
         shared,
@@ -193,6 +198,7 @@ impl Node {
         let admin = self.bind_admin(config).await?;
         self.clone().open_all().await?;
         let http = self.clone().start_https(config).await?;
+        self.start_webhooks(config);
         let serving = tokio::spawn(admin.serve(Arc::new(Operations(self.clone())), stop.clone()));
         let at = self.https.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
         ready.announce(&format!("admin {}, https {}", self.admin.display(), if at.is_empty() { "off" } else { &at }));
@@ -267,6 +273,16 @@ impl Node {
         Ok(Some(server))
     }
 
+    fn start_webhooks(self: &Arc<Self>, config: &Config) {
+        let courier = webhooks::Courier {
+            library: Arc::new(NodeLibrary::new(self.clone())),
+            events: self.shared.events.clone(),
+            data_dir: self.data_dir.clone(),
+            stop: self.shared.stop.clone(),
+        };
+        webhooks::start(&courier, config.webhook.iter());
+    }
+
     fn keep_port(&self, purpose: &str, configured: &Endpoint, chosen: u16) {
         let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(e) = ports.keep(purpose, configured, chosen) {
@@ -326,7 +342,15 @@ impl Node {
         }
         let announce = config.announce_of(slug).iter().map(ToString::to_string).collect();
         let (dir, shared) = (self.data_dir.clone(), self.shared.clone());
-        let open = move || Instance::start(&dir, id, begin, &shared, listen, announce);
+        let lists = self.changes.clone();
+        let open = move || {
+            let instance = Instance::start(&dir, id, begin, &shared, listen, announce)?;
+            // Without its list a federation works all the same: changes are not told, and the log says why.
+            if let Err(error) = lists.follow(&dir, &instance) {
+                error!(%error, federation = %&id.to_hex()[..8], "the list of changes cannot be kept");
+            }
+            Ok::<_, InstanceError>(instance)
+        };
         let instance = tokio::task::spawn_blocking(open).await.map_err(|_| InstanceError::Ended)??;
         self.keep_listening(&instance, &purpose, &configured).await;
         self.instances.write().await.insert(id, instance.clone());
@@ -366,6 +390,7 @@ impl Node {
     pub async fn end(&self, id: FederationId) {
         if let Some(instance) = self.instances.write().await.remove(&id) {
             instance.shutdown().await;
+            self.changes.forget(&id);
         }
     }
 

@@ -47,15 +47,23 @@ impl Manifests {
     /// # Errors
     /// [`ManifestError`].
     pub async fn get(&self, blobs: &BlobStore, row: &ReleaseRow) -> Result<Arc<Manifest>, ManifestError> {
-        if let Some(known) = self.known(&row.manifest) {
+        self.by_hash(blobs, &row.manifest).await
+    }
+
+    /// The manifest with this hash.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub async fn by_hash(&self, blobs: &BlobStore, hash: &Blake3) -> Result<Arc<Manifest>, ManifestError> {
+        if let Some(known) = self.known(hash) {
             return Ok(known);
         }
-        let bytes = blobs.read(&row.manifest, MANIFEST_MAX_BYTES).await?;
+        let bytes = blobs.read(hash, MANIFEST_MAX_BYTES).await?;
         let parsed = tokio::task::spawn_blocking(move || Manifest::parse(&bytes)).await;
         let parsed = parsed.map_err(|e| ManifestError::Malformed(e.to_string()))?;
         let manifest = Arc::new(parsed.map_err(|e| ManifestError::Malformed(e.to_string()))?);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_front((row.manifest, manifest.clone()));
+        kept.push_front((*hash, manifest.clone()));
         kept.truncate(MANIFESTS_MAX);
         Ok(manifest)
     }

@@ -4,6 +4,8 @@
 //! a reader: what a reader must not see is [`LibraryError::NotFound`], never "denied", so that its existence stays hidden.
 //! Blocking work (sled, files) is the implementation's to move off the runtime's threads.
 
+mod views;
+
 use std::io;
 use std::ops::Range;
 
@@ -11,11 +13,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use semver::Version;
-use serde::Serialize;
-use verbund_protocol::ids::{Blake3, FederationId, Handle, PeerId, Sha256, Slug};
+use tokio::sync::watch;
+use verbund_protocol::ids::{Blake3, Handle, PeerId, Sha256, Slug};
 use verbund_protocol::view::checkpoints::Tile;
 
 use super::tokens::Reader;
+pub use views::*;
 
 /// A page's place in its list, as the library wrote it. It travels through clients: any bytes may come back, so decode it
 /// like any foreign input. At most [`POSITION_MAX_BYTES`] long; longer ones end the list with an error.
@@ -38,6 +41,9 @@ pub enum LibraryError {
     /// The position is none of this list.
     #[error("position not understood")]
     BadPosition,
+    /// The position was one of this list; what followed it is not kept any more.
+    #[error("position gone")]
+    PositionGone,
     /// Known, but not complete and verified here. The reason is shown to the client.
     #[error("not available: {0}")]
     NotAvailable(String),
@@ -50,17 +56,6 @@ pub enum LibraryError {
     /// A fault of this node. The reason is logged, not shown.
     #[error("{0}")]
     Internal(String),
-}
-
-/// A federation of this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FederationView {
-    /// Its name in paths.
-    pub slug: Slug,
-    /// Its id.
-    pub id: FederationId,
-    /// Its name for people.
-    pub name: String,
 }
 
 /// Names a process within a federation.
@@ -101,76 +96,9 @@ pub struct Page<T> {
     pub next: Option<Position>,
 }
 
-/// One line of a list of processes (its newest stable release) or of versions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ReleaseSummary {
-    /// Owner of the namespace.
-    pub member: Handle,
-    /// The process.
-    pub slug: Slug,
-    /// The version.
-    #[serde(serialize_with = "as_text")]
-    pub version: Version,
-    /// Title for people.
-    pub title: String,
-    /// One sentence.
-    pub summary: String,
-    /// Whether its files can be had from this node now.
-    pub available: bool,
-    /// Whether its publisher recalled it.
-    pub withdrawn: bool,
-    /// Whether its publisher announced its end.
-    pub deprecated: bool,
-}
-
-fn as_text<S: serde::Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(version)
-}
-
-/// A process.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProcessView {
-    /// The highest stable version that is not withdrawn, available or not.
-    pub latest: Option<Version>,
-    /// Everything to be shown about the process: title, owner, transfers, adoptions.
-    pub details: serde_json::Value,
-}
-
-/// One file of a release, as its manifest states it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FileEntry {
-    /// Relative path, as in the manifest.
-    pub path: String,
-    /// In bytes.
-    pub size: u64,
-    /// As declared by the publisher.
-    pub media_type: String,
-    /// Over the whole file.
-    pub sha256: Sha256,
-    /// Over the whole file.
-    pub blake3: Blake3,
-}
-
-/// A release.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReleaseView {
-    /// SHA-256 of the manifest that the publisher signed.
-    pub manifest: Sha256,
-    /// What the release says about itself, corrections applied.
-    pub metadata: serde_json::Value,
-    /// All files, in the manifest's order.
-    pub files: Vec<FileEntry>,
-    /// Who signed, where it stands in which log, how many witnessed it, who holds it.
-    pub evidence: serde_json::Value,
-    /// Withdrawal, deprecation and the like; `null` if there is none.
-    pub statements: serde_json::Value,
-    /// `None` if every file is complete and verified here, otherwise what is missing, in words.
-    pub unavailable: Option<String>,
-}
-
 /// A log of a federation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogView {
+pub struct HeldLog {
     /// The node that writes it.
     pub log: PeerId,
     /// Handle of its owner, if a member.
@@ -264,7 +192,7 @@ pub trait Library: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LibraryError::NotFound`] for an unknown federation.
-    fn logs<'a>(&'a self, _federation: &'a Slug) -> Answer<'a, Vec<LogView>> {
+    fn logs<'a>(&'a self, _federation: &'a Slug) -> Answer<'a, Vec<HeldLog>> {
         Box::pin(async { Err(LibraryError::NotFound) })
     }
 
@@ -283,4 +211,51 @@ pub trait Library: Send + Sync + 'static {
     fn tile<'a>(&'a self, _federation: &'a Slug, _log: PeerId, _tile: Tile) -> Answer<'a, Bytes> {
         Box::pin(async { Err(LibraryError::NotFound) })
     }
+
+    /// A federation by its newest charter.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`].
+    fn federation<'a>(&'a self, reader: &'a Reader, federation: &'a Slug) -> Answer<'a, FederationDetail>;
+
+    /// The members of a federation, by handle.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`].
+    fn members<'a>(&'a self, reader: &'a Reader, federation: &'a Slug) -> Answer<'a, Vec<MemberView>>;
+
+    /// What changed, at most `limit` items.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`], [`LibraryError::BadPosition`], [`LibraryError::PositionGone`].
+    fn changes<'a>(
+        &'a self,
+        reader: &'a Reader,
+        federation: &'a Slug,
+        since: Since,
+        limit: usize,
+    ) -> Answer<'a, Changes>;
+
+    /// Shows the number of the newest change. Its sender goes when the federation ends.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`].
+    fn changed<'a>(&'a self, federation: &'a Slug) -> Answer<'a, watch::Receiver<u64>>;
+
+    /// What is known of digests of releases, manifests and files, in the order of `digests`.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`].
+    fn check<'a>(&'a self, reader: &'a Reader, federation: &'a Slug, digests: Vec<Sha256>) -> Answer<'a, Vec<Checked>>;
+
+    /// Processes by their newest release that is not withdrawn, with metadata; in the order of lists.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotFound`], [`LibraryError::BadPosition`].
+    fn described<'a>(
+        &'a self,
+        reader: &'a Reader,
+        federation: &'a Slug,
+        page: PageRequest,
+    ) -> Answer<'a, Page<Described>>;
 }

@@ -21,6 +21,8 @@ pub enum Code {
     InvalidParameter,
     /// The cursor is not one that this list gave out.
     InvalidCursor,
+    /// What followed the cursor is not kept any more.
+    CursorGone,
     /// No bearer token, and anonymous reading is off.
     TokenMissing,
     /// The bearer token is malformed or unknown.
@@ -59,6 +61,34 @@ pub enum Code {
     Internal,
 }
 
+/// All of them, for the document that lists them.
+pub const ALL: [Code; 24] = [
+    Code::NotFound,
+    Code::BadRequest,
+    Code::InvalidPath,
+    Code::InvalidParameter,
+    Code::InvalidCursor,
+    Code::CursorGone,
+    Code::TokenMissing,
+    Code::TokenInvalid,
+    Code::TokenExpired,
+    Code::TokenRevoked,
+    Code::ScopeDenied,
+    Code::MethodNotAllowed,
+    Code::BodyRefused,
+    Code::BodyTooLarge,
+    Code::InvalidBody,
+    Code::UriTooLong,
+    Code::PreconditionFailed,
+    Code::RangeNotSatisfiable,
+    Code::NotAvailable,
+    Code::Erased,
+    Code::Damaged,
+    Code::Busy,
+    Code::TimedOut,
+    Code::Internal,
+];
+
 impl Code {
     /// The stable text form.
     pub const fn as_str(self) -> &'static str {
@@ -77,6 +107,7 @@ impl Code {
             Self::InvalidPath => (StatusCode::BAD_REQUEST, "invalid_path", "Invalid file path"),
             Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid_parameter", "Invalid query parameter"),
             Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor", "Invalid cursor"),
+            Self::CursorGone => (StatusCode::GONE, "cursor_gone", "Cursor too old"),
             Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token_missing", "Token required"),
             Self::TokenInvalid => (StatusCode::UNAUTHORIZED, "token_invalid", "Token not accepted"),
             Self::TokenExpired => (StatusCode::UNAUTHORIZED, "token_expired", "Token expired"),
@@ -195,6 +226,8 @@ impl IntoResponse for Problem {
         {
             headers.insert(header::CONTENT_RANGE, value);
         }
+        // For surfaces that tell problems in another form.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -4,23 +4,34 @@
 //! checked before any route stands in [`dispatch`], what a surface may change of it in [`mount`].
 
 mod api;
+mod bundle;
 mod call;
-mod catalogue;
+mod changes;
+mod check;
+mod dcat;
 mod dispatch;
-mod files;
+mod federations;
+mod feed;
+pub(crate) mod files;
 pub(crate) mod mount;
+mod openapi;
+mod processes;
+mod releases;
+mod table;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::library::Library;
 use super::server::counters::Counters;
 use super::server::{Clock, HttpConfig};
 use super::tokens::Tokens;
-#[allow(unused_imports, reason = "what further surfaces take")]
-pub(crate) use call::Call;
+pub(crate) use call::{Call, insert, next_cursor};
+pub(crate) use changes::change_json;
 pub(super) use dispatch::answer;
 use mount::{Mount, Mounted};
 
@@ -29,11 +40,7 @@ const ANSWERS_AT_ONCE: usize = 16;
 
 /// The surfaces of this server. The longest prefix that fits answers a request; what fits none is not found.
 fn mounts() -> Vec<Mount> {
-    vec![
-        api::mount(),
-        super::tiles::mount(),
-        // Further surfaces follow here, one line each.
-    ]
+    vec![api::mount(), super::oci::mount(), super::tiles::mount(), crate::web::mount()]
 }
 
 /// Everything that routes need.
@@ -49,6 +56,12 @@ pub(crate) struct App {
     memory_kib: u32,
     /// JSON answers being put together.
     making: Semaphore,
+    /// Clients that follow changes.
+    streams: Arc<AtomicUsize>,
+    /// Archives being made.
+    bundles: Arc<Semaphore>,
+    /// Ends what would go on for ever when the server stops.
+    stop: CancellationToken,
     mounts: Vec<Mounted>,
 }
 
@@ -59,6 +72,7 @@ impl App {
         clock: Clock,
         counters: Arc<Counters>,
         config: &HttpConfig,
+        stop: CancellationToken,
     ) -> Self {
         let memory_kib = config.limits.answers_kib;
         let mut mounts: Vec<_> = mounts().into_iter().map(Mounted::from).collect();
@@ -73,6 +87,9 @@ impl App {
             memory: Arc::new(Semaphore::new(usize::try_from(memory_kib).unwrap_or(Semaphore::MAX_PERMITS))),
             memory_kib,
             making: Semaphore::new(ANSWERS_AT_ONCE),
+            streams: Arc::default(),
+            bundles: Arc::new(Semaphore::new(bundle::BUNDLES_MAX)),
+            stop,
             mounts,
         }
     }

@@ -141,8 +141,9 @@ impl Server {
             listeners.push(listen(*address).map_err(|source| HttpError::Listen { address: *address, source })?);
         }
         let counters = Arc::new(Counters::default());
-        let app = Arc::new(App::new(library, tokens, Arc::clone(&clock), Arc::clone(&counters), &config));
         let (stop, cut, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let app = App::new(library, tokens, Arc::clone(&clock), Arc::clone(&counters), &config, stop.clone());
+        let app = Arc::new(app);
         let shared = Arc::new(accept::Shared::new(app, tls, config.limits, stop.clone(), cut.clone(), tasks.clone()));
         let mut addresses = Vec::new();
         for (listener, address) in listeners {

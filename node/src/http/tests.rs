@@ -2,6 +2,7 @@
 
 mod access;
 mod catalogue;
+mod changes;
 mod client;
 mod connections;
 mod curl;

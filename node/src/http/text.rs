@@ -46,6 +46,11 @@ pub fn encode_path(path: &str) -> String {
     percent_encode(path, "-._~/")
 }
 
+/// A value in a query string.
+pub fn encode_query(value: &str) -> String {
+    percent_encode(value, "-._~")
+}
+
 /// The name and value pairs of a query string (`application/x-www-form-urlencoded`), in order. `None` if one is malformed.
 pub fn query_pairs(query: &str) -> Option<Vec<(String, String)>> {
     query

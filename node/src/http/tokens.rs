@@ -44,6 +44,9 @@ pub enum Scope {
 pub struct TokenId([u8; 8]);
 
 impl TokenId {
+    /// Of nobody: for readers within this node.
+    pub const NONE: Self = Self([0; 8]);
+
     /// The id of a token in clear; nothing if it is not one.
     pub fn of_token(text: &str) -> Option<Self> {
         is_token(text).then(|| Self::of(&blake3::hash(text.as_bytes())))
@@ -308,14 +311,30 @@ impl Tokens {
         if blake3::Hash::from_bytes(record.hash.0) != hash && !verbund_protocol::seeded::bug("token_by_its_beginning") {
             return Ok(Err(Denied::Invalid));
         }
-        if record.revoked_s.is_some() {
-            return Ok(Err(Denied::Revoked));
-        }
-        if record.expires_s.is_some_and(|end| now_s >= end && !verbund_protocol::seeded::bug("token_never_expires")) {
-            return Ok(Err(Denied::Expired));
+        if let Err(denied) = in_force(&record, now_s) {
+            return Ok(Err(denied));
         }
         Ok(Ok(Grant { id: record.id, name: record.name, scopes: record.scopes, federations: record.federations }))
     }
+
+    /// Whether a token that was good is good still, for answers that take long.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn stands(&self, id: TokenId, now_s: u64) -> Result<Result<(), Denied>, TokenError> {
+        let record = self.store.get(id).await?;
+        Ok(record.map_or(Err(Denied::Invalid), |record| in_force(&record, now_s)))
+    }
+}
+
+fn in_force(record: &TokenRecord, now_s: u64) -> Result<(), Denied> {
+    if record.revoked_s.is_some() {
+        return Err(Denied::Revoked);
+    }
+    if record.expires_s.is_some_and(|end| now_s >= end && !verbund_protocol::seeded::bug("token_never_expires")) {
+        return Err(Denied::Expired);
+    }
+    Ok(())
 }
 
 fn is_token(text: &str) -> bool {

@@ -26,13 +26,13 @@ fn pulling_twice_changes_nothing_and_a_damaged_file_is_replaced() {
 /// An HTTPS client: curl, as an IT system's administrator tries it first.
 pub(super) struct Https<'a> {
     node: &'a Node,
-    token: String,
+    pub(super) token: String,
     scratch: PathBuf,
 }
 
 pub(super) struct Reply {
     pub(super) status: u16,
-    headers: String,
+    pub(super) headers: String,
     pub(super) body: Vec<u8>,
 }
 
@@ -62,7 +62,33 @@ impl<'a> Https<'a> {
         self.plain(path, &[])
     }
 
-    fn plain(&self, path: &str, extra: &[&str]) -> Reply {
+    /// What a stream sends until `text` has come, or half a minute is over.
+    pub(super) fn streamed(&self, path: &str, extra: &[&str], text: &str) -> String {
+        use std::io::Read as _;
+        let address = self.node.status()["addresses"]["https"][0].as_str().expect("an address").to_owned();
+        let mut curl = Command::new("curl")
+            .args(["--silent", "--no-buffer", "--max-time", "30", "--cacert"])
+            .arg(certificate(self.node))
+            .args(["--header", &format!("Authorization: Bearer {}", self.token)])
+            .args(extra)
+            .arg(format!("https://{address}{path}"))
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("curl starts");
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+        let mut stdout = curl.stdout.take().expect("a pipe");
+        while !String::from_utf8_lossy(&seen).contains(text) || !seen.ends_with(b"\n\n") {
+            match stdout.read(&mut buffer).expect("a stream") {
+                0 => break,
+                read => seen.extend_from_slice(&buffer[..read]),
+            }
+        }
+        curl.kill().expect("the end of a child");
+        curl.wait().expect("the end of a child");
+        String::from_utf8_lossy(&seen).into_owned()
+    }
+
+    pub(super) fn plain(&self, path: &str, extra: &[&str]) -> Reply {
         let address = self.node.status()["addresses"]["https"][0].as_str().expect("an address").to_owned();
         let (headers, body) = (self.scratch.join("curl-headers"), self.scratch.join("curl-body"));
         std::fs::write(&body, b"").unwrap();
@@ -87,7 +113,7 @@ impl<'a> Https<'a> {
 }
 
 impl Reply {
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         let of = |line: &'_ str| line.split_once(':').is_some_and(|(n, _)| n.eq_ignore_ascii_case(name));
         let line = self.headers.lines().find(|line| of(line)).unwrap_or_else(|| panic!("no {name}: {}", self.headers));
         line.split_once(':').map(|(_, value)| value.trim()).unwrap_or_default()

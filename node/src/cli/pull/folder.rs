@@ -23,12 +23,12 @@ use crate::cli::output::clean;
 use crate::cli::tree::{OWN_FOLDER, digest};
 
 const DIR: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const RECORD: &str = "pulled.json";
+pub(super) const RECORD: &str = "pulled.json";
 const PROVENANCE: &str = "provenance.json";
 const LOCK: &str = "lock";
 const DRAFT: &str = "draft";
 /// A record, in bytes: 10,000 paths with a few hashes each.
-const RECORD_MAX: u64 = 64 << 20;
+pub(super) const RECORD_MAX: u64 = 64 << 20;
 
 /// Whether a path stays in the folder: relative, `/` between components, none of them empty, `.`, `..` or the pull's own.
 pub(super) fn is_safe(path: &str) -> bool {

@@ -18,7 +18,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::host::FileDigest;
 use super::output::{bytes, clean};
-use crate::admin::api::{Availability, FileEntry, FileQuery, ReleaseQuery};
+use crate::admin::api::{Availability, FileEntry, FileQuery, ReleaseQuery, ReleaseView};
 use crate::admin::client::{Bytestream, Client};
 use crate::admin::{op, paths};
 use folder::{Folder, Found};
@@ -26,7 +26,7 @@ use folder::{Folder, Found};
 /// Foreign files that are named; more are only counted.
 const FOREIGN_MAX: usize = 50;
 /// A proof, in bytes.
-const PROVENANCE_MAX: usize = 64 << 20;
+pub(super) const PROVENANCE_MAX: usize = 64 << 20;
 
 /// Where the bytes of files come from.
 pub(super) trait Source {
@@ -97,6 +97,18 @@ pub(super) async fn run(context: &Context<'_>, release: String, out: &Path, forc
     let client = context.client()?;
     let federation = context.federation();
     let view = client.call::<op::ReleaseShow>(&ReleaseQuery { federation, release }).await?;
+    complete(&view)?;
+    // By digest from here on: a newer version that arrives now must not get mixed in.
+    let pinned = view.digest.to_string();
+    let federation = Some(view.federation.clone());
+    let query = ReleaseQuery { federation: federation.clone(), release: pinned.clone() };
+    let provenance = all(client.download(paths::PROVENANCE, &query).await?.1).await?;
+    let source = Daemon { client: &client, federation, release: pinned };
+    into_folder(context, &view, &provenance, &source, out, force).await
+}
+
+/// Whether a release can be pulled: all of it is there.
+pub(super) fn complete(view: &ReleaseView) -> Result<(), Failure> {
     match &view.availability {
         Availability::Complete => {}
         Availability::Pending { missing_bytes, why } => {
@@ -115,15 +127,20 @@ pub(super) async fn run(context: &Context<'_>, release: String, out: &Path, forc
             return Err(Failure::new(Exit::NotFound, text).next("`verbund process show` tells who holds it"));
         }
     }
-    // By digest from here on: a newer version that arrives now must not get mixed in.
-    let pinned = view.digest.to_string();
-    let federation = Some(view.federation.clone());
-    let query = ReleaseQuery { federation: federation.clone(), release: pinned.clone() };
-    let provenance = all(client.download(paths::PROVENANCE, &query).await?.1).await?;
-    let source = Daemon { client: &client, federation, release: pinned };
-    let wanted =
-        Wanted { release: &view.release, digest: view.digest, files: &view.files, provenance: &provenance, force };
-    let report = write(out, &wanted, &source, &|text| context.out.progress(text)).await?;
+    Ok(())
+}
+
+/// Writes a release that is complete into `out`, and tells what was done.
+pub(super) async fn into_folder(
+    context: &Context<'_>,
+    view: &ReleaseView,
+    provenance: &[u8],
+    source: &dyn Source,
+    out: &Path,
+    force: bool,
+) -> Result<Exit, Failure> {
+    let wanted = Wanted { release: &view.release, digest: view.digest, files: &view.files, provenance, force };
+    let report = write(out, &wanted, source, &|text| context.out.progress(text)).await?;
     context.out.progress("");
     if let Some(reason) = &view.withdrawn {
         context.out.note(format!("warning: this release is withdrawn: {}", clean(reason)));
@@ -146,6 +163,13 @@ pub(super) async fn run(context: &Context<'_>, release: String, out: &Path, forc
         context.out.note(format!("and {} more", report.foreign_total - report.foreign.len()));
     }
     Ok(Exit::Ok)
+}
+
+/// What the last pull into a folder noted: the release, and its digest. Nothing of a pull that did not end.
+pub(super) fn noted(folder: &Path) -> Option<(String, Sha256)> {
+    let file = super::tree::open(&folder.join(super::tree::OWN_FOLDER).join(folder::RECORD)).ok()?;
+    let record: Record = serde_json::from_reader(std::io::Read::take(file, folder::RECORD_MAX)).ok()?;
+    Some((record.release, record.digest?))
 }
 
 async fn all(mut pieces: Bytestream) -> Result<Vec<u8>, Failure> {

@@ -51,6 +51,7 @@ fn with_flags(text: &str, flags: &[&str], socket: Option<&str>, verbose: u8) -> 
         data_dir: dir.path().to_owned(),
         socket: socket.map(PathBuf::from),
         federation: None,
+        server: None,
     };
     effective(&context, &Line::parse_from(std::iter::once(&"run").chain(flags)).args)
 }

@@ -7,10 +7,10 @@ use verbund_protocol::view::checkpoints::{self, Tile};
 use verbund_protocol::view::state;
 
 use super::{NodeLibrary, instance_error};
-use crate::http::library::{LibraryError, LogView};
+use crate::http::library::{LibraryError, HeldLog};
 
 impl NodeLibrary {
-    pub(super) async fn all_logs(&self, federation: &Slug) -> Result<Vec<LogView>, LibraryError> {
+    pub(super) async fn all_logs(&self, federation: &Slug) -> Result<Vec<HeldLog>, LibraryError> {
         let instance = self.federation(federation).await?.instance;
         let charter = instance.charter().await.map_err(instance_error)?;
         let id = instance.federation;
@@ -18,7 +18,7 @@ impl NodeLibrary {
         let member = |owner| charter.as_ref().and_then(|c| c.charter.member(&owner)).map(|m| m.handle.clone());
         let shown = logs.into_iter().filter(|(_, row)| row.size() > 0);
         Ok(shown
-            .map(|(log, row)| LogView {
+            .map(|(log, row)| HeldLog {
                 log,
                 member: row.owner.and_then(member),
                 origin: Origin::new(id, log).to_string(),

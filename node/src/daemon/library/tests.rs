@@ -120,7 +120,13 @@ impl House {
             let named = named.clone();
             Box::pin(async move { Ok(vec![named]) })
         });
-        let library = NodeLibrary { federations, shared, manifests: Arc::default() };
+        let library = NodeLibrary {
+            federations,
+            shared,
+            manifests: Arc::default(),
+            changes: Arc::default(),
+            files: Default::default(),
+        };
         Self { dir, library, instance, member, blobs, stop }
     }
 

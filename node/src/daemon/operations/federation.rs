@@ -119,7 +119,7 @@ fn past(day: &str) -> bool {
 }
 
 /// How a log stands, for people.
-pub(super) fn log_state(row: &state::LogRow) -> LogState {
+pub(in crate::daemon) fn log_state(row: &state::LogRow) -> LogState {
     match (row.closed.forked, row.end()) {
         (true, _) => LogState::Forked,
         (false, Some(_)) => LogState::Closed,
@@ -128,7 +128,7 @@ pub(super) fn log_state(row: &state::LogRow) -> LogState {
 }
 
 /// In which version each member was last admitted.
-fn admissions(rows: &dyn Rows) -> Result<Vec<(MemberId, u64)>, RowsError> {
+pub(in crate::daemon) fn admissions(rows: &dyn Rows) -> Result<Vec<(MemberId, u64)>, RowsError> {
     let mut out = Vec::new();
     for bundle in charters::bundles(rows, 1, usize::MAX)? {
         let charter = Charter::parse(&bundle.payload).map_err(|e| RowsError(e.to_string()))?;

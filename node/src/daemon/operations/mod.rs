@@ -3,7 +3,7 @@
 //! Owns the translation between the admin interface's words and the core's. Decides nothing about federations.
 
 pub mod concerns;
-mod federation;
+pub(in crate::daemon) mod federation;
 mod joining;
 mod members;
 mod missing;

@@ -42,10 +42,10 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     /// Read in full; empty if there was none.
-    #[allow(dead_code, reason = "surfaces that take one")]
     pub(crate) body: Bytes,
     parameters: Vec<(String, String)>,
     query: Option<String>,
+    target: String,
 }
 
 impl<S: Sync> FromRequestParts<S> for Call {
@@ -74,6 +74,7 @@ impl<S: Sync> FromRequestParts<S> for Call {
             body: parts.extensions.remove::<ReadBody>().unwrap_or_default().0,
             parameters,
             query: parts.uri.query().map(str::to_owned),
+            target: parts.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default(),
         })
     }
 }
@@ -83,6 +84,16 @@ impl Call {
     /// The library.
     pub(crate) fn library(&self) -> &dyn Library {
         &*self.app.library
+    }
+
+    /// The library, for what outlives the request.
+    pub(crate) fn shared_library(&self) -> Arc<dyn Library> {
+        Arc::clone(&self.app.library)
+    }
+
+    /// Path and query, as they came.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
     }
 
     /// Unix seconds.
@@ -189,15 +200,25 @@ impl Call {
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        self.hold(&mut response, bytes)?;
+        Ok(response)
+    }
+
+    /// Makes bytes the body of an answer, with their share of the memory; nothing to HEAD.
+    pub(crate) fn hold(&self, response: &mut Response<Body>, bytes: Bytes) -> Result<(), Problem> {
         if self.method != Method::HEAD && !bytes.is_empty() {
             let share = self.share(bytes.len())?;
             *response.body_mut() = Body::new(HeldBody { bytes, _share: share });
         }
-        Ok(response)
+        Ok(())
     }
 
     /// Judges the request's conditions; a failed precondition is an error.
     pub(crate) fn condition(&self, tag: &ETag) -> Result<Verdict, Problem> {
+        // SPEC: RFC 9110 §13.2.1: conditions are of what is read; what is asked with a body has no tag to compare.
+        if !matches!(self.method, Method::GET | Method::HEAD) {
+            return Ok(Verdict::Proceed);
+        }
         match etag::judge(&self.headers, tag) {
             Verdict::PreconditionFailed => {
                 Err(Problem::new(Code::PreconditionFailed, "If-Match names other bytes than these."))
@@ -262,6 +283,9 @@ impl From<LibraryError> for Problem {
             LibraryError::NotFound => Self::not_found(),
             LibraryError::BadPosition => {
                 Self::new(Code::InvalidCursor, "The cursor is not one of this list; start again without.")
+            }
+            LibraryError::PositionGone => {
+                Self::new(Code::CursorGone, "What followed the cursor is not kept any more; start again without.")
             }
             LibraryError::NotAvailable(reason) => Self::new(Code::NotAvailable, reason),
             LibraryError::Erased(reason) => Self::new(Code::Erased, reason),

@@ -112,10 +112,12 @@ async fn dispatch(
     parts.extensions.insert(reader);
     parts.extensions.insert(Arc::clone(app));
     parts.extensions.insert(ReadBody(body));
-    match mounted.router.call(Request::from_parts(parts, Body::empty())).await {
-        Ok(response) => Ok(response),
+    let mut response = match mounted.router.call(Request::from_parts(parts, Body::empty())).await {
+        Ok(response) => response,
         Err(never) => match never {},
-    }
+    };
+    // What a route refused is told as this surface tells it.
+    response.extensions_mut().remove::<Problem>().map_or(Ok(response), Err)
 }
 
 /// The body of a request, in full. What is announced as too large is refused before it comes.
@@ -141,6 +143,14 @@ async fn reader(app: &App, policy: &Policy, headers: &HeaderMap, path: &str) -> 
 }
 
 impl App {
+    /// Whether a reader that was let in still would be.
+    pub(super) async fn stands(&self, reader: &Reader) -> bool {
+        match reader {
+            Reader::Anonymous => self.anonymous_read,
+            Reader::Token(grant) => matches!(self.tokens.stands(grant.id, (self.clock)()).await, Ok(Ok(()))),
+        }
+    }
+
     /// Who bears a token.
     pub(super) async fn verify(&self, token: &str) -> Result<Reader, Problem> {
         match self.tokens.verify(token, (self.clock)()).await {

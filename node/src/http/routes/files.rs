@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::call::{Call, insert};
-use super::catalogue::{Exact, exact};
+use super::releases::{Exact, exact};
 use crate::http::body::FileBody;
 use crate::http::etag::{self, ETag, Verdict};
 use crate::http::library::FileHandle;
@@ -39,6 +39,16 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, Problem> {
         Exact::Elsewhere(redirect) => return Ok(redirect),
     };
     let file = call.app.library.open_file(&call.reader, &release, path).await?;
+    let media_type = text::media_type(&file.media_type).to_owned();
+    let mut response = deliver(&call, file, &media_type).await?;
+    if response.status() != StatusCode::NOT_MODIFIED {
+        insert(response.headers_mut(), header::CONTENT_DISPOSITION, &text::disposition(path));
+    }
+    Ok(response)
+}
+
+/// Sends a file under this media type, as conditions and range of the request want it.
+pub(crate) async fn deliver(call: &Call, file: FileHandle, media_type: &str) -> Result<Response<Body>, Problem> {
     let tag = ETag::of(file.sha256);
     let mut response = Response::new(Body::empty());
     describe(response.headers_mut(), &file, &tag);
@@ -47,9 +57,8 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, Problem> {
         return Ok(response);
     }
     let headers = response.headers_mut();
-    insert(headers, header::CONTENT_TYPE, text::media_type(&file.media_type));
-    insert(headers, header::CONTENT_DISPOSITION, &text::disposition(path));
-    let range = match asked(&call, &tag, file.size) {
+    insert(headers, header::CONTENT_TYPE, media_type);
+    let range = match asked(call, &tag, file.size) {
         Asked::Whole => 0..file.size,
         Asked::One(range) => {
             insert(headers, header::CONTENT_RANGE, &content_range(&range, file.size));
@@ -61,7 +70,7 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, Problem> {
             return Err(Problem { size: Some(file.size), ..Problem::new(Code::RangeNotSatisfiable, detail) });
         }
     };
-    send(&call, response, file, range).await
+    send(call, response, file, range).await
 }
 
 /// What 200, 206 and 304 all say of a file.

@@ -138,9 +138,12 @@ async fn everything_is_read_only() {
             let target = if method == "CONNECT" { "localhost:443" } else { target };
             let reply = running.client().await.send(method, target, &[]).await.unwrap();
             assert_eq!(reply.problem(), (405, "method_not_allowed".into()), "{method} {target}");
-            assert_eq!(reply.header("allow"), "GET, HEAD");
+            let allowed = if target.starts_with("/api/") && method != "POST" { "GET, HEAD, POST" } else { "GET, HEAD" };
+            assert_eq!(reply.header("allow"), allowed, "{method} {target}");
         }
     }
+    let reply = running.client().await.get("/api/v1/mitte/check", &[]).await;
+    assert_eq!((reply.problem().0, reply.header("allow")), (405, "POST"));
 }
 
 /// Sends bytes and returns what comes until the server closes.
@@ -172,6 +175,10 @@ async fn bodies_are_refused_and_end_the_connection() {
     }
     let post = raw(&running, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\nabc").await;
     assert!(post.starts_with("HTTP/1.1 405"), "{post}");
+    let large = "POST /api/v1/mitte/check HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\nabc";
+    let large = raw(&running, large).await;
+    assert!(large.starts_with("HTTP/1.1 413") && large.contains("body_too_large"), "{large}");
+    assert!(large.contains("connection: close"), "{large}");
 }
 
 #[tokio::test]

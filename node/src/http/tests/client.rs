@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
@@ -69,7 +69,7 @@ impl Reply {
 
 /// One connection.
 pub(super) struct Client {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
 }
 
 impl Client {
@@ -88,16 +88,31 @@ impl Client {
         target: &str,
         headers: &[(&str, &str)],
     ) -> hyper::Result<hyper::Response<Incoming>> {
+        self.begin_with(method, target, headers, Bytes::new()).await
+    }
+
+    /// The same with a body.
+    pub(super) async fn begin_with(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> hyper::Result<hyper::Response<Incoming>> {
         let mut request = Request::builder().method(method).uri(target).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         self.sender.ready().await?;
-        self.sender.send_request(request.body(Empty::new()).unwrap()).await
+        self.sender.send_request(request.body(Full::new(body)).unwrap()).await
     }
 
     pub(super) async fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> hyper::Result<Reply> {
         Ok(finish(self.begin(method, target, headers).await?).await)
+    }
+
+    pub(super) async fn post(&mut self, target: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+        finish(self.begin_with("POST", target, headers, body.into()).await.unwrap()).await
     }
 
     pub(super) async fn get(&mut self, target: &str, headers: &[(&str, &str)]) -> Reply {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use semver::Version;
 use serde_json::json;
+use tokio::sync::watch;
 use verbund_protocol::ids::{Blake3, FederationId, Sha256, Slug};
 
 use crate::http::library::*;
@@ -50,6 +51,8 @@ pub(super) struct FakeLibrary {
     /// How often bytes were asked for.
     pub(super) reads: Arc<AtomicUsize>,
     proof: Bytes,
+    /// Number of the newest change.
+    pub(super) newest: watch::Sender<u64>,
 }
 
 /// The content of a file.
@@ -80,7 +83,7 @@ impl FakeLibrary {
             contents.insert(path, (content(path), "application/octet-stream", fault));
         }
         let proof = format!("{{\"pad\":\"{}\"}}", "x".repeat(PROOF_BYTES)).into();
-        Self { contents, reads: Arc::default(), proof }
+        Self { contents, reads: Arc::default(), proof, newest: watch::channel(0).0 }
     }
 
     fn federation(federation: &Slug) -> Result<(), LibraryError> {
@@ -112,8 +115,14 @@ impl FakeLibrary {
 fn summary(slug: &str, version: &str) -> ReleaseSummary {
     ReleaseSummary {
         member: "de-he".parse().unwrap(),
+        owner_name: "Hessen".into(),
         slug: slug.parse().unwrap(),
         version: version.parse().unwrap(),
+        digest: Sha256::of(slug.as_bytes()),
+        published: "2026-01-02T03:04:05Z".into(),
+        witnesses: 1,
+        witnesses_of: 2,
+        held_by: None,
         title: "Hundesteuer anmelden".into(),
         summary: "Anmeldung eines Hundes".into(),
         available: version != "2.0.0",
@@ -238,6 +247,99 @@ impl Library for FakeLibrary {
             })
         })
     }
+
+    fn federation<'a>(&'a self, _: &'a Reader, federation: &'a Slug) -> Answer<'a, FederationDetail> {
+        Box::pin(async move {
+            Self::federation(federation)?;
+            Ok(FederationDetail {
+                slug: federation.clone(),
+                id: FederationId([7; 32]),
+                fingerprint: "00000 00000".into(),
+                name: "OZG-Verbund <Mitte>".into(),
+                founded: "2026-01-02T03:04:05Z".into(),
+                charter: CharterView { version: 3, hash: Sha256::of(b"charter") },
+                voting: 2,
+                quorum: 2,
+                witnesses_needed: 1,
+                agreement: None,
+                license: None,
+                terms: None,
+                predecessor: None,
+            })
+        })
+    }
+
+    fn members<'a>(&'a self, _: &'a Reader, federation: &'a Slug) -> Answer<'a, Vec<MemberView>> {
+        Box::pin(async move { empty(federation) })
+    }
+
+    /// Numbers up to the one that the test sets; each a new release.
+    fn changes<'a>(&'a self, _: &'a Reader, federation: &'a Slug, since: Since, limit: usize) -> Answer<'a, Changes> {
+        Box::pin(async move {
+            Self::federation(federation)?;
+            let newest = *self.newest.borrow();
+            let number = |position: Vec<u8>| {
+                let bytes = position.try_into().map_err(|_| LibraryError::BadPosition)?;
+                let number = u64::from_be_bytes(bytes);
+                if number == 99 { Err(LibraryError::PositionGone) } else { Ok(number) }
+            };
+            let from = match since {
+                Since::Start => 0,
+                Since::Now => newest,
+                Since::After(position) => number(position)?,
+                Since::Newest(_) => 0,
+            };
+            let items: Vec<_> = (from + 1..=newest).take(limit).map(change).collect();
+            let last = items.last().map_or(from, |item| item.number);
+            Ok(Changes { items, next: last.to_be_bytes().to_vec(), more: last < newest })
+        })
+    }
+
+    fn changed<'a>(&'a self, federation: &'a Slug) -> Answer<'a, watch::Receiver<u64>> {
+        Box::pin(async move { Self::federation(federation).map(|()| self.newest.subscribe()) })
+    }
+
+    fn check<'a>(&'a self, _: &'a Reader, federation: &'a Slug, digests: Vec<Sha256>) -> Answer<'a, Vec<Checked>> {
+        Box::pin(async move {
+            Self::federation(federation)?;
+            let unknown = |_| Checked {
+                standing: Standing::Unknown,
+                kind: None,
+                release: None,
+                path: None,
+                newer: None,
+                reason: None,
+                successor: None,
+            };
+            Ok(digests.iter().map(unknown).collect())
+        })
+    }
+
+    fn described<'a>(&'a self, _: &'a Reader, federation: &'a Slug, _: PageRequest) -> Answer<'a, Page<Described>> {
+        Box::pin(async move { empty(federation).map(|items| Page { items, next: None }) })
+    }
+}
+
+fn change(number: u64) -> ChangeView {
+    ChangeView {
+        number,
+        place: number.to_be_bytes().to_vec(),
+        at_ms: 1_800_000_000_000 + number,
+        kind: ChangeKind::Available,
+        text: format!("Neue Version & mehr: {number}"),
+        release: Some(ChangedRelease {
+            digest: Sha256([number as u8; 32]),
+            summary: summary("hundesteuer", "1.2.0"),
+            successor: None,
+        }),
+        member: None,
+        charter: None,
+    }
+}
+
+/// What the node's own library decides is tested with it; here the surface is.
+fn empty<T: Default>(federation: &Slug) -> Result<T, LibraryError> {
+    FakeLibrary::federation(federation).map(|()| T::default())
 }
 
 struct FakeReader {
