@@ -101,7 +101,7 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<Exit, Failure> {
         not_checked: NOT_CHECKED,
     };
     context.out.show(&told, |out, told| show(out, told))?;
-    end(context.out, &checked, report)
+    end(&context.out, &checked, report)
 }
 
 fn check<'a>(context: &Context<'_>, args: &'a Args) -> Result<Checked<'a>, Failure> {
