@@ -119,7 +119,8 @@ fn real_answers_are_what_the_document_says() {
 fn fits(document: &Value, operation: &Value, target: &str, reply: &Reply) {
     let answer = &operation["responses"][reply.status.to_string()];
     assert!(answer.is_object(), "{target}: {} is not documented: {}", reply.status, operation["responses"]);
-    if reply.body.is_empty() {
+    // Of HEAD, curl puts the head where a body would be.
+    if reply.body.is_empty() || reply.body.starts_with(b"HTTP/1.1 ") {
         return;
     }
     let kind = reply.header("content-type").split(';').next().unwrap_or_default().to_owned();
