@@ -292,7 +292,10 @@ fn changes_go_on_after_a_restart_and_are_streamed() {
     let target = format!("/api/v1/mitte/changes?since={cursor}");
     assert_eq!(https.get(&target, &[]).json()["items"], json!([]), "nothing comes twice");
     federation.publish("de-he", &Folder::new(&world, "fundsache").version("1.1.0").path);
-    told(&https, "release.available", "fundsache");
+    until("the new version is told", || match https.get(&target, &[]).json()["items"].as_array().map(Vec::len) {
+        Some(1) => Ok(()),
+        other => Err(format!("{other:?} changes")),
+    });
     withdraw(&federation["de-he"], "de-he/fundsache@1.0.0");
     told(&https, "release.withdrawn", "fundsache");
     let list = https.get(&target, &[]).json();
