@@ -119,7 +119,8 @@ fn real_answers_are_what_the_document_says() {
 fn fits(document: &Value, operation: &Value, target: &str, reply: &Reply) {
     let answer = &operation["responses"][reply.status.to_string()];
     assert!(answer.is_object(), "{target}: {} is not documented: {}", reply.status, operation["responses"]);
-    if reply.body.is_empty() {
+    // Of HEAD, curl puts the head where a body would be.
+    if reply.body.is_empty() || reply.body.starts_with(b"HTTP/1.1 ") {
         return;
     }
     let kind = reply.header("content-type").split(';').next().unwrap_or_default().to_owned();
@@ -291,7 +292,10 @@ fn changes_go_on_after_a_restart_and_are_streamed() {
     let target = format!("/api/v1/mitte/changes?since={cursor}");
     assert_eq!(https.get(&target, &[]).json()["items"], json!([]), "nothing comes twice");
     federation.publish("de-he", &Folder::new(&world, "fundsache").version("1.1.0").path);
-    told(&https, "release.available", "fundsache");
+    until("the new version is told", || match https.get(&target, &[]).json()["items"].as_array().map(Vec::len) {
+        Some(1) => Ok(()),
+        other => Err(format!("{other:?} changes")),
+    });
     withdraw(&federation["de-he"], "de-he/fundsache@1.0.0");
     told(&https, "release.withdrawn", "fundsache");
     let list = https.get(&target, &[]).json();

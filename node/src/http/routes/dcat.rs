@@ -18,6 +18,7 @@ pub(super) const JSON_LD: &str = "application/ld+json";
 /// Government and public sector, of the EU's data themes: what all processes of administrations have in common.
 const THEME: &str = "http://publications.europa.eu/resource/authority/data-theme/GOVE";
 const THEMES: &str = "http://publications.europa.eu/resource/authority/data-theme";
+const LANGUAGES: &str = "http://publications.europa.eu/resource/authority/language";
 const ACCESS: &str = "http://publications.europa.eu/resource/authority/access-right/";
 const LEVELS: &str = "http://dcat-ap.de/def/politicalGeocoding/Level";
 
@@ -133,7 +134,7 @@ fn dataset(base: &str, federation: &Slug, item: &Described) -> Vec<Value> {
         "dct:issued": moment(item.issued_s),
         "dct:modified": moment(item.published_s),
         "dct:accessRights": { "@id": format!("{ACCESS}{rights}") },
-        "dct:language": { "@id": "http://publications.europa.eu/resource/authority/language/DEU" },
+        "dct:language": { "@id": format!("{LANGUAGES}/DEU"), "skos:inScheme": { "@id": LANGUAGES } },
         "dcat:theme": { "@id": THEME },
         "dcat:keyword": texts("keywords").iter().map(|word| german(word)).collect::<Vec<_>>(),
         "dcat:landingPage": { "@id": format!("{base}{}", process_url(&process_of(federation, item))), "@type": "foaf:Document" },
