@@ -30,7 +30,7 @@ use super::exit::{Exit, Failure};
 use super::host::{Evidence, FileDigest};
 use super::outdated::{Answer, Standing};
 use super::pull::{self, Source};
-use crate::admin::api::{Moment, ProcessList, ReleaseView};
+use crate::admin::api::{ProcessList, ReleaseView};
 use crate::admin::client::Bytestream;
 
 /// Items of a page: as many as a server gives.
@@ -110,7 +110,7 @@ impl<'c> Remote<'c> {
         })
         .await?;
         processes.truncate(limit);
-        Ok(ProcessList { processes, next: None })
+        Ok(ProcessList { processes, total: None, facets: BTreeMap::new(), next: None })
     }
 
     /// The release that a reference means.
@@ -234,14 +234,17 @@ impl<'c> Remote<'c> {
             (file.path.clone(), FileDigest { size: file.size, sha256: file.sha256 })
         };
         let files: BTreeMap<_, _> = view.files.iter().map(digest).collect();
-        let evidence = Evidence { provenance, files: &files, trust: None, now: Moment::now() };
+        let evidence = Evidence { provenance, files: &files, trust: None };
         let next = "do not use what this server offers; tell its operator";
-        let verdict = self.context.host.verify(&evidence).map_err(|reasons| {
-            let text =
-                format!("what the server lists is not what was signed; nothing was written:\n{}", reasons.join("\n"));
+        let refused = |why: &str| {
+            let text = format!("what the server lists is not what was signed; nothing was written:\n{why}");
             Failure::new(Exit::Verification, text).next(next)
-        })?;
-        if verdict.digest != view.digest {
+        };
+        let report = self.context.host.verify(&evidence).map_err(|why| refused(&why))?;
+        if let Some(step) = report.failed() {
+            return Err(refused(&format!("{}: {}", step.name, step.text)));
+        }
+        if report.release.as_ref().map(|facts| facts.release) != Some(view.digest) {
             let text = "the server's proof is of another release; nothing was written";
             return Err(Failure::new(Exit::Verification, text).next(next));
         }

@@ -65,6 +65,7 @@ impl Item {
             held_by: self.held_by.unwrap_or_default(),
             withdrawn: self.withdrawn,
             deprecated: self.deprecated,
+            snippet: None,
         }
     }
 }
@@ -138,6 +139,7 @@ impl Release {
             title: self.metadata.get("title").and_then(Value::as_str).unwrap_or_default().to_owned(),
             metadata: self.metadata,
             files,
+            recognised: Default::default(),
             bytes,
             published: self.evidence.published,
             availability: if self.available {
