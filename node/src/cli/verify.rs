@@ -100,8 +100,8 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<Exit, Failure> {
         report,
         not_checked: NOT_CHECKED,
     };
-    context.out.show(&told, |out, told| show(out, told))?;
-    end(context.out, &checked, report)
+    context.out.show(&told, show)?;
+    end(&context.out, &checked, report)
 }
 
 fn check<'a>(context: &Context<'_>, args: &'a Args) -> Result<Checked<'a>, Failure> {
