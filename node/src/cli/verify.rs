@@ -100,7 +100,7 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<Exit, Failure> {
         report,
         not_checked: NOT_CHECKED,
     };
-    context.out.show(&told, |out, told| show(out, told))?;
+    context.out.show(&told, show)?;
     end(&context.out, &checked, report)
 }
 

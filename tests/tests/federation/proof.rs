@@ -71,6 +71,40 @@ fn compare(arguments: &[&str]) -> (usize, usize) {
     (cases, accepted)
 }
 
+#[test]
+fn verify_py_agrees_with_the_golden_vectors_of_what_a_proof_is_made_of() {
+    if !python() {
+        return;
+    }
+    let golden = Command::new("python3")
+        .args(["tests/proof/golden.py", "protocol/vectors"])
+        .current_dir(root())
+        .output()
+        .expect("python3 starts");
+    assert!(golden.status.success(), "{}", String::from_utf8_lossy(&golden.stderr));
+    let parts = String::from_utf8_lossy(&golden.stdout).lines().count();
+    assert_eq!(parts, 7, "JSON, envelopes, identities, charters, trees, notes, points");
+}
+
+#[test]
+fn verify_py_judges_every_change_of_a_golden_proof_alike() {
+    if !python() {
+        return;
+    }
+    let vectors = root().join("protocol/vectors/provenance");
+    let (cases, accepted) = compare(&["vectors", vectors.to_str().unwrap()]);
+    assert!(cases > 2_000 && accepted > 100, "{cases} cases, {accepted} accepted");
+}
+
+#[test]
+fn verify_py_judges_every_well_signed_document_alike() {
+    if !python() {
+        return;
+    }
+    let (cases, accepted) = compare(&["forged"]);
+    assert!(cases > 1_000 && accepted > 200, "{cases} cases, {accepted} accepted");
+}
+
 /// Exit code of `scripts/verify.py`.
 fn verify_py(folder: &Path, trust: Option<&str>) -> i32 {
     let mut command = Command::new("python3");

@@ -3,7 +3,6 @@
 mod build;
 mod making;
 mod mutate;
-mod python;
 mod refusals;
 mod scale;
 mod tiles;

@@ -35,7 +35,7 @@ fn bundle(bytes: &[u8]) -> Vec<Vec<u8>> {
 #[test]
 fn a_log_of_several_full_tiles_is_read_whole_and_leads_to_its_root() {
     let mut fed = Fed::of(3);
-    let filler = (0..600_u32).map(|n| format!("{:060}", n).into_bytes()).collect();
+    let filler = (0..600_u32).map(|n| format!("{n:060}").into_bytes()).collect();
     fed.append(0, filler);
     fed.cosign(0, &[1, 2]);
     let (log, leaves) = (fed.parties[0].log(), fed.parties[0].leaves.clone());
