@@ -77,6 +77,7 @@ fn document(language: Language, title: &str, navigation: &Markup, session: &Mark
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " – " (t("Prozessbibliothek", "Process library")) }
                 link rel="stylesheet" href="/style.css";
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
             }
             body {
                 a class="skip" href="#content" { (t("Zum Inhalt", "Skip to content")) }

@@ -44,15 +44,17 @@ static HEADERS: [(HeaderName, &str); 6] = [
 ];
 /// Forms are read, in bytes: a token and an address.
 const FORM_MAX_BYTES: usize = 4 << 10;
-/// The style changes with the program only; a day is short enough to notice.
+/// The style of all pages.
 const STYLE: &str = include_str!("style.css");
+/// Browsers ask for one on every page.
+const ICON: &str = include_str!("icon.svg");
 
 /// The surface: everything that no other covers.
 pub(crate) fn mount() -> Mount {
     Mount::new("", router())
         .accept(&[Method::GET, Method::HEAD, Method::POST], FORM_MAX_BYTES)
         .credentials(login::credentials)
-        .open(|path| matches!(path, "/login" | "/language" | "/style.css"))
+        .open(|path| matches!(path, "/login" | "/language" | "/style.css" | "/icon.svg"))
         .refusals(refusal::page)
         .headers(&HEADERS)
 }
@@ -61,7 +63,8 @@ fn router() -> Router {
     let process = "/f/{federation}/p/{member}/{slug}";
     Router::new()
         .route("/", get(home::page))
-        .route("/style.css", get(style))
+        .route("/style.css", get(|call| asset(call, STYLE, "text/css; charset=utf-8")))
+        .route("/icon.svg", get(|call| asset(call, ICON, "image/svg+xml")))
         .route("/login", get(login::page).post(login::login))
         .route("/logout", post(login::logout))
         .route("/language", post(language::choose))
@@ -73,11 +76,12 @@ fn router() -> Router {
         .route(&format!("{process}/{{version}}/files/{{*path}}"), get(file))
 }
 
-async fn style(call: Call) -> Answer {
+/// Something that comes with the program.
+async fn asset(call: Call, text: &'static str, media_type: &'static str) -> Answer {
     let [] = call.query([])?;
-    let mut response = call.json_bytes(Bytes::from_static(STYLE.as_bytes()))?;
+    let mut response = call.json_bytes(Bytes::from_static(text.as_bytes()))?;
     if response.status() == StatusCode::OK {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     Ok(response)
 }

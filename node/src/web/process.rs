@@ -131,13 +131,13 @@ impl Shown<'_> {
                     dd {
                         (witnessed(self.language, by, count("of")))
                         @if by > 0 { ": " (names("witnesses")) }
-                        @if evidence["witnessed"] == false { " (" (self.t("nötig sind", "needed are")) " " (count("needed")) ")" }
+                        @if evidence["witnessed"] == false && count("needed") > 0 { " (" (self.t("nötig sind", "needed are")) " " (count("needed")) ")" }
                     }
                     dt { (self.t("Vollständig bei", "Held by")) } dd { (names("held_by")) }
                     dt { (self.t("Veröffentlicht", "Published")) }
                     dd { (layout::day(self.language, &text(evidence, "published"))) }
                     dt { (self.t("Eintrag im Protokoll", "Entry in the log")) }
-                    dd { (count("index")) " " (self.t("von", "of")) " " code class="break" { (text(evidence, "log")) } }
+                    dd { (self.t("Nr.", "no.")) " " (count("index")) " in " code class="break" { (text(evidence, "log")) } }
                     dt { (self.t("Kennung der Version", "Id of the release")) }
                     dd { code class="break" { (text(evidence, "digest")) } }
                 }
@@ -152,7 +152,7 @@ impl Shown<'_> {
         html! {
             section aria-labelledby="files" {
                 h2 id="files" { (self.t("Dateien", "Files")) " (" (self.view.files.len()) ")" }
-                div class="scroll" role="region" aria-labelledby="files" tabindex="0" {
+                div class="scroll" role="region" aria-label=(self.t("Liste der Dateien", "List of files")) tabindex="0" {
                     table {
                         thead { tr {
                             th scope="col" { (self.t("Datei", "File")) }
