@@ -77,7 +77,7 @@ pub(super) fn make(table: &[Route]) -> Value {
 }
 
 fn operation(route: &Route, problem: &schemars::Schema, generator: &mut SchemaGenerator) -> Value {
-    let mut parameters: Vec<Value> = names(route.path).map(|name| in_path(name)).collect();
+    let mut parameters: Vec<Value> = names(route.path).map(in_path).collect();
     parameters.extend(route.parameters.iter().map(|parameter| {
         json!({ "name": parameter.name, "in": "query", "description": parameter.text, "schema": parameter.schema })
     }));

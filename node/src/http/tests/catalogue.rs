@@ -156,7 +156,7 @@ async fn what_does_not_exist_is_a_problem() {
         "/api/v1",
         "/api/v1/",
         "/api/v2/federations",
-        "/api/v1/mitte",
+        "/api/v1/nord",
         "/api/v1/nord/processes",
         "/api/v1/MITTE/processes",
         "/api/v1/%2e%2e/processes",
