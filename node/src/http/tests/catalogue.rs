@@ -151,7 +151,6 @@ async fn what_does_not_exist_is_a_problem() {
     let running = start(|_| {}).await;
     let mut client = running.client().await;
     for target in [
-        "/",
         "/api",
         "/api/v1",
         "/api/v1/",

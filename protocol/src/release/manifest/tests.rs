@@ -72,7 +72,7 @@ fn reading_is_strict_where_files_are_written() {
         (Box::new(|v| v["files"][1]["path"] = "a!".into()), "twice"),
         (Box::new(|v| v["files"][1]["path"] = "a!/x".into()), "both a file and a folder"),
         (Box::new(|v| v["files"][2]["size"] = (-1).into()), "invalid value"),
-        (Box::new(|v| v["files"][2]["size"] = 1.5.into()), "floating point"),
+        (Box::new(|v| v["files"][2]["size"] = 1.5.into()), "not an integer"),
         (Box::new(|v| v["files"][2]["size"] = (1_u64 << 53).into()), "2^53-1"),
         (Box::new(|v| v["files"][2]["sha256"] = "00".into()), "SHA-256"),
         (Box::new(|v| v["files"][2]["blake3"] = "F".repeat(64).into()), "BLAKE3"),
