@@ -3,8 +3,8 @@
 
     scripts/verify.py FOLDER [--trust FEDERATION@CHARTER_HASH] [--json]
 
-Written from protocol/SPEC.md alone (rules are cited as SPEC-n.m), so that two programs have to agree before anybody is told
-that a folder is what a member published. Needs Python 3.9 or newer and the package `cryptography`; no network, no daemon.
+Shares no code with that program. Every rule that it checks stands in protocol/SPEC.md and is cited as SPEC-n.m, so that two programs
+have to agree before anybody is told that a folder is what a member published. Needs Python 3.9 or newer and the package `cryptography`; no network, no daemon.
 
 Exit codes: 0 verified, 2 usage (or `cryptography` is missing), 6 not verified, 8 consistent, but nothing that you trust says
 that the federation is the right one. 1 and 3 if the folder cannot be read or holds no proof.

@@ -1,4 +1,4 @@
-"""Federations made from protocol/SPEC.md alone, signed with keys of their own, with one document at a time as it should not be, or
+"""Federations made by the rules of protocol/SPEC.md, signed with keys of their own, with one document at a time as it should not be, or
 as it just may be. What a real node would never sign is here signed well, so that only the rule in question decides."""
 import base64
 import copy

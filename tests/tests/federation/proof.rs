@@ -170,7 +170,7 @@ fn two_programs_judge_a_pulled_folder_and_every_change_of_it_alike() {
     }
     let (federation, out, trust) = pulled();
     let (cases, accepted) = compare(&["folder", out.to_str().unwrap(), &trust]);
-    assert!(cases > 1_000 && accepted > 50, "{cases} cases, {accepted} accepted");
+    assert!(cases > 500 && accepted > 30, "{cases} cases, {accepted} accepted");
 
     let node = &federation["de-sl"];
     for (number, (name, expected, change)) in CHANGES.iter().enumerate() {

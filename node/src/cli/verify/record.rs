@@ -112,7 +112,7 @@ fn all(out: &mut String, checked: &Checked<'_>) -> std::fmt::Result {
     writeln!(out, "\n## Nachprüfen\n")?;
     writeln!(
         out,
-        "Dieselbe Prüfung führt, unabhängig von diesem Programm und nur nach der Spezifikation geschrieben, `scripts/verify.py` aus. \
+        "Dieselbe Prüfung führt `scripts/verify.py` aus, ein zweites Programm ohne gemeinsamen Code mit diesem. \
          Die Schritte stehen in `protocol/SPEC.md`, Teil 20."
     )
 }

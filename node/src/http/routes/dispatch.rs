@@ -117,7 +117,10 @@ async fn dispatch(
         Err(never) => match never {},
     };
     // What a route refused is told as this surface tells it.
-    response.extensions_mut().remove::<Problem>().map_or(Ok(response), Err)
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return Ok(response) };
+    let allow = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+    problem.allow = problem.allow.or_else(|| allow.map(str::to_owned));
+    Err(problem)
 }
 
 /// The body of a request, in full. What is announced as too large is refused before it comes.

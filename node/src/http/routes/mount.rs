@@ -125,7 +125,9 @@ pub(super) struct Mounted {
 impl From<Mount> for Mounted {
     fn from(mount: Mount) -> Self {
         let Mount { prefix, router, policy } = mount;
-        let router = router.fallback(|| async { Problem::not_found() });
+        // What is allowed instead is added by the router, which knows.
+        let unfit = || async { Problem::new(Code::MethodNotAllowed, "This address has no such method.") };
+        let router = router.fallback(|| async { Problem::not_found() }).method_not_allowed_fallback(unfit);
         Self { prefix, policy, router: TowerToHyperService::new(router) }
     }
 }

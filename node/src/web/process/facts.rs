@@ -137,7 +137,7 @@ pub(super) fn may(shown: &Shown<'_>) -> Markup {
                 (row(shown.t("Lizenz", "Licence"), &text(metadata, "license")))
                 (row(shown.t("Nutzungsbedingungen", "Terms"), &terms["path"].as_str().map(str::to_owned).unwrap_or_else(|| text(terms, "name"))))
                 (row(shown.t("Wer die Dateien haben darf", "Who may have the files"), &audience))
-                (row(shown.t("Kosten", "Cost"), &[cost.to_owned(), text(&metadata["cost"], "text")].join(" ").trim().to_owned()))
+                (row(shown.t("Kosten", "Cost"), [cost.to_owned(), text(&metadata["cost"], "text")].join(" ").trim()))
                 @if adopted > 0 { dt { (shown.t("Nachnutzung", "Used by")) } dd { (list(&shown.about["adoptions"], "member")) } }
             }
         }
