@@ -54,7 +54,7 @@ pub(crate) fn mount() -> Mount {
     Mount::new("", router())
         .accept(&[Method::GET, Method::HEAD, Method::POST], FORM_MAX_BYTES)
         .credentials(login::credentials)
-        .open(|path| matches!(path, "/login" | "/language" | "/style.css" | "/icon.svg"))
+        .open(|path| matches!(path, "/login" | "/logout" | "/language" | "/style.css" | "/icon.svg"))
         .refusals(refusal::page)
         .headers(&HEADERS)
 }
