@@ -28,7 +28,9 @@ def emit(name, proof, files, trust):
     data = proof if isinstance(proof, bytes) else json.dumps(proof).encode()
     check = verify.Check(data, files, verify.trusted(trust) if trust else None)
     failed = [step for step in check.steps if not step[1]]
-    print(json.dumps({"name": name, "proof": base64.b64encode(data).decode(), "files": files, "trust": trust,
+    # A forged size may be a truth value, which Python takes for a number.
+    plain = {path: (digest, int(size)) for path, (digest, size) in files.items()}
+    print(json.dumps({"name": name, "proof": base64.b64encode(data).decode(), "files": plain, "trust": trust,
                       "exit": check.exit_code(), "why": failed[-1][2] if failed else ""}))
 
 
