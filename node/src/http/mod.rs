@@ -15,7 +15,7 @@
 //! | `POST /{federation}/check` | how digests stand that a system has noted |
 //! | `/{federation}/catalog.jsonld` | the library as DCAT-AP.de |
 //!
-//! `/v2` is the same library as an OCI registry ([`oci`]).
+//! `/v2` is the same library as an OCI registry (`oci`).
 //!
 //! Logs are told below `/logs/v1` as C2SP tlog-tiles (`tiles`).
 //!
