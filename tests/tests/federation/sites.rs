@@ -9,11 +9,20 @@ use std::time::{Duration, Instant};
 
 use verbund_protocol::wire::sync::{Request, Response};
 use verbund_tests::puppet::peer_of;
-use verbund_tests::{Calls, Dice, Federation, Folder, Node, Puppet, Shim, World, noise, seed, until};
+use verbund_tests::{Calls, Dice, Federation, Folder, Node, Puppet, Shim, World, noise, until};
 
 /// Calls that an ordinary run fails in each test; `VERBUND_SITES` names another number, or `all`, and `VERBUND_SITES_SECONDS` when it
 /// ends at the latest.
 const SITES: usize = 5;
+
+/// Which calls an ordinary run fails: the same each time, so that a change is judged by itself; `SEED=…` chooses others, and
+/// `scripts/soak` does.
+fn seed() -> u64 {
+    let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(77);
+    eprintln!("SEED={seed}");
+    seed
+}
+
 /// The node on the bad disk, and one whose publications it receives.
 const VICTIM: &str = "de-rp";
 const OTHER: &str = "de-he";
