@@ -9,12 +9,13 @@ use super::format::{Certificate, Provenance};
 use super::report::Witnessed;
 use crate::charter::certificate::{Certified, CharterBundle};
 use crate::charter::rules::Charter;
-use crate::documents::{Document, Kind, LogEnd, Writer};
+use crate::documents::{Kind, LogEnd};
 use crate::envelope::Envelope;
 use crate::identity::VerifiedIdentity;
 use crate::ids::{MemberId, PeerId, Sha256};
 use crate::json::Object;
 use crate::log::SignedCheckpoint;
+use crate::view::charters;
 use crate::view::judge::PREAMBLE;
 
 /// Charters that were checked from the genesis on.
@@ -37,15 +38,12 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Adds what a certified charter and the writers that it pins say about `log`. A writer that a certificate merely carries closes
-    /// nothing.
+    /// Adds what a certified charter and the writers that it pins say about `log`.
     pub(super) fn add(&mut self, log: &PeerId, charter: &Charter, bundle: &CharterBundle) {
         if let Some(stop) = charter.stops.iter().find(|stop| stop.log == *log) {
             self.charter = Some(*stop);
         }
-        let writers = bundle.writers.iter().filter_map(|bytes| Envelope::parse(bytes).ok());
-        let pinned = writers.filter(|e| charter.members.iter().any(|member| member.writer == e.id()));
-        let closes = pinned.filter_map(|e| Writer::open(&e).ok()?.closes).filter(|end| end.log == *log);
+        let closes = charters::closes(charter, bundle).into_iter().filter(|end| end.log == *log);
         self.writer = closes.chain(self.writer).min_by_key(|end| end.size);
     }
 

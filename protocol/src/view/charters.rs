@@ -8,7 +8,7 @@ use super::state::{self, CharterRow, key};
 pub use crate::charter::certificate::CharterBundle;
 use crate::charter::certificate::{Certified, VerifiedWriter};
 use crate::charter::rules::Charter;
-use crate::documents::{Document, Writer};
+use crate::documents::{Document, LogEnd, Writer};
 use crate::envelope::Envelope;
 use crate::identity::VerifiedIdentity;
 use crate::ids::{FederationId, Sha256};
@@ -60,6 +60,14 @@ impl Charters {
 pub fn bundles(rows: &dyn Rows, from: u64, limit: usize) -> Result<Vec<CharterBundle>, RowsError> {
     let scanned = rows.scan(Table::Charters, b"", &key::charter(from), limit)?;
     scanned.iter().map(|(_, value)| state::decode::<CharterRow>(value).map(|row| row.bundle)).collect()
+}
+
+/// Where logs end by the writers that a charter pins (SPEC-10.16). A writer that its certificate merely carries closes nothing.
+pub fn closes(charter: &Charter, bundle: &CharterBundle) -> Vec<LogEnd> {
+    let writers = bundle.writers.iter().filter_map(|bytes| Envelope::parse(bytes).ok());
+    let every = crate::seeded::bug("unpinned_writer_closes");
+    let pinned = writers.filter(|e| every || charter.members.iter().any(|member| member.writer == e.id()));
+    pinned.filter_map(|e| Writer::open(&e).ok()?.closes).collect()
 }
 
 /// An identity that was checked before, by the hash of its payload.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::ahead::Ahead;
-use super::charters::Charters;
+use super::charters::{self, Charters};
 use super::evidence::{self, end};
 use super::judge::{self, Judge, PREAMBLE};
 use super::overlay::Overlay;
@@ -16,7 +16,7 @@ use super::state::{self, CharterRow, CosignedRow, EntryRow, LeafAt, LogRow, Posi
 use crate::charter::certificate::CharterBundle;
 use crate::charter::rules::Charter;
 use crate::codec::CodecError;
-use crate::documents::{Approval, Change as CharterChange, Document, Kind, NodeInfo, Writer};
+use crate::documents::{Approval, Change as CharterChange, Document, Kind, NodeInfo};
 use crate::envelope::Envelope;
 use crate::identity::Identity;
 use crate::ids::{PeerId, Sha256};
@@ -208,7 +208,7 @@ impl Fold {
                 }
             }
         }
-        let writers = bundle.writers.clone();
+        let closes = charters::closes(&charter, &bundle);
         rows.store(Table::Charters, key::charter(charter.version), &CharterRow { bundle })?;
         for (key, _) in rows.scan(Table::Documents, &key::approvals(meta.charter), &[], usize::MAX)? {
             rows.remove(Table::Documents, key);
@@ -223,12 +223,9 @@ impl Fold {
                 end(rows, stop.log, |row| row.closed.charter = Some((stop.size, stop.root)))?;
             }
         }
-        for bytes in &writers {
-            let writer = Envelope::parse(bytes).ok().filter(|e| charter.members.iter().any(|m| m.writer == e.id()));
-            if let Some(closes) = writer.and_then(|e| Writer::open(&e).ok()).and_then(|w| w.closes) {
-                let first = |held: Option<u64>| held.map_or(closes.size, |size| size.min(closes.size));
-                end(rows, closes.log, |row| row.closed.owner = Some(first(row.closed.owner)))?;
-            }
+        for closes in closes {
+            let first = |held: Option<u64>| held.map_or(closes.size, |size| size.min(closes.size));
+            end(rows, closes.log, |row| row.closed.owner = Some(first(row.closed.owner)))?;
         }
         // Entries that waited for this charter can be judged now.
         for (log, mut row) in state::logs(rows)? {
@@ -378,11 +375,10 @@ fn reset(rows: &mut Overlay<'_>, log: PeerId) -> Result<(), RowsError> {
     std::mem::swap(&mut fresh.closed, &mut row.closed);
     // An own leave is judged again when it comes again; what a later writer says of the log stays.
     fresh.closed.owner = None;
-    for bundle in super::charters::bundles(rows, 1, usize::MAX)? {
-        let closes = bundle.writers.iter().filter_map(|w| Writer::open(&Envelope::parse(w).ok()?).ok()?.closes);
-        for size in closes.filter(|c| c.log == log).map(|c| c.size) {
-            fresh.closed.owner = Some(fresh.closed.owner.map_or(size, |held| held.min(size)));
-        }
+    for bundle in charters::bundles(rows, 1, usize::MAX)? {
+        let charter = Charter::parse(&bundle.payload).map_err(|e| RowsError(e.to_string()))?;
+        let ends = charters::closes(&charter, &bundle).into_iter().filter(|end| end.log == log).map(|end| end.size);
+        fresh.closed.owner = ends.chain(fresh.closed.owner).min();
     }
     fresh.witnessed = row.witnessed;
     fresh.resets = row.resets + 1;

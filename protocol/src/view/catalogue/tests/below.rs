@@ -43,6 +43,20 @@ fn of_equal_versions_in_two_logs_of_a_member_the_earlier_writers_stands() {
 }
 
 #[test]
+fn a_writer_that_no_charter_pins_ends_no_log_even_when_the_log_is_fetched_anew() {
+    let mut fed = Fed::of(2);
+    let (_, index) = fed.publish(1, "hund", "1.0.0");
+    let log = fed.parties[1].log();
+    fed.carry(1, index as usize);
+    assert_eq!(verdict(&fed.rows, log, index), Verdict::Valid);
+    fed.commit(vec![Record::Reset { log }]);
+    let again = fed.again(1);
+    fed.commit(vec![again]);
+    assert_eq!(verdict(&fed.rows, log, index), Verdict::Valid);
+    assert_eq!(state::log(&fed.rows, &log).unwrap().unwrap().closed.owner, None);
+}
+
+#[test]
 fn what_follows_a_leave_is_void() {
     let mut fed = Fed::of(2);
     let party = fed.parties[1].clone();

@@ -236,6 +236,33 @@ impl Fed {
         new
     }
 
+    /// A charter whose certificate carries a writer that it does not pin, by which the log of a member would end at `size`.
+    pub fn carry(&mut self, who: usize, size: usize) {
+        let party = &self.parties[who];
+        let closes = Some(LogEnd { log: party.log(), size: size as u64, root: root(&party.leaves[..size]) });
+        let (federation, prev) = (Some(self.federation), Some(party.writer.id()));
+        let peer = key(party.seed, NEXT_NODE).peer();
+        let writer = Writer { federation, member: party.member, seq: 2, prev, peer, closes };
+        let writer = writer.seal(&[&key(party.seed, 0)]).unwrap();
+        let change = Change::Amend {
+            member: None,
+            handle: None,
+            standing: None,
+            identity: None,
+            writer: None,
+            name: Some("Verbund Süd".into()),
+            license: None,
+        };
+        let next = self.charter.next(self.hash, &change, &[]).unwrap();
+        let bundle = CharterBundle {
+            payload: next.payload().unwrap(),
+            writers: vec![writer.bytes().to_vec()],
+            ..CharterBundle::default()
+        };
+        (self.leaf, self.hash, self.charter) = (bundle.leaf().unwrap().into_bytes(), bundle.hash(), next);
+        self.commit(vec![Record::Charter(bundle)]);
+    }
+
     /// A member loses its vote, or gets it back.
     pub fn stand(&mut self, who: usize, standing: Standing) {
         let change = Change::Amend {
