@@ -8,6 +8,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,9 +143,12 @@ impl Hook {
         let (library, reader) = (&self.courier.library, reader());
         let read = async |since: Since| library.changes(&reader, federation, since, PAGE).await;
         let mut position = match load(&path) {
-            Some(position) => position,
+            Ok(Some(position)) => position,
             // A new hook is told what happens from now on.
-            None => {
+            known => {
+                if let Err(error) = known {
+                    self.tell_gap(federation, &error.to_string());
+                }
                 let position = read(Since::Now).await?.next;
                 self.keep(&path, &position);
                 position
@@ -153,9 +157,7 @@ impl Hook {
         loop {
             let page = match read(Since::After(position.clone())).await {
                 Err(LibraryError::PositionGone | LibraryError::BadPosition) => {
-                    let text =
-                        format!("the webhook {} lost its place in {federation}; it goes on with what comes", self.name);
-                    self.courier.events.tell("webhook_gap", Severity::Warning, text, details(&self.name, None));
+                    self.tell_gap(federation, "the list of changes does not reach back so far");
                     position = read(Since::Now).await?.next;
                     self.keep(&path, &position);
                     continue;
@@ -173,6 +175,12 @@ impl Hook {
                 return Ok(());
             }
         }
+    }
+
+    fn tell_gap(&self, federation: &Slug, why: &str) {
+        let text =
+            format!("the webhook {} lost its place in {federation} ({why}); it goes on with what comes", self.name);
+        self.courier.events.tell("webhook_gap", Severity::Warning, text, details(&self.name, None));
     }
 
     fn place_file(&self, federation: &Slug) -> PathBuf {
@@ -259,7 +267,7 @@ fn sign(secret: &[u8], id: &str, now_s: u64, body: &[u8]) -> Vec<(&'static str, 
 
 /// The secret in a file: its text without the line's end.
 fn secret(path: &Path) -> Result<Vec<u8>, String> {
-    let unread = |error: std::io::Error| format!("cannot read the secret {}: {error}", path.display());
+    let unread = |error: io::Error| format!("cannot read the secret {}: {error}", path.display());
     if path.metadata().map_err(unread)?.len() > SECRET_MAX {
         return Err(format!("{} is too large to hold a secret", path.display()));
     }
@@ -271,16 +279,24 @@ fn secret(path: &Path) -> Result<Vec<u8>, String> {
     Ok(secret.as_bytes().to_vec())
 }
 
-fn load(path: &Path) -> Option<Position> {
-    hex::decode(std::fs::read_to_string(path).ok()?.trim()).ok()
+/// The place that was kept; `None` if there never was one.
+fn load(path: &Path) -> io::Result<Option<Position>> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+        Ok(text) if text.trim().is_empty() => Err(io::Error::new(io::ErrorKind::InvalidData, "its file is empty")),
+        Ok(text) => hex::decode(text.trim()).map(Some).map_err(io::Error::other),
+    }
 }
 
-/// Not synced: after a power cut some changes are delivered again, under their old ids.
-fn save(path: &Path, position: &Position) -> std::io::Result<()> {
+/// Whole before it has its name. The name is not synced: after a power cut some changes are delivered again, under their old ids.
+fn save(path: &Path, position: &Position) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;
     }
     let draft = path.with_extension("new");
-    std::fs::write(&draft, hex::encode(position))?;
+    let mut file = std::fs::File::create(&draft)?;
+    file.write_all(hex::encode(position).as_bytes())?;
+    file.sync_data()?;
     std::fs::rename(draft, path)
 }

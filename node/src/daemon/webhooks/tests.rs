@@ -26,7 +26,12 @@ fn a_secret_is_long_enough_and_alone_in_its_file() {
 fn a_place_is_kept_beside_others() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("webhooks/erp.mitte");
-    assert_eq!(load(&path), None);
+    assert_eq!(load(&path).unwrap(), None);
     save(&path, &vec![1, 2, 255]).unwrap();
-    assert_eq!(load(&path), Some(vec![1, 2, 255]));
+    assert_eq!(load(&path).unwrap(), Some(vec![1, 2, 255]));
+    // One that was lost is not taken for one that never was: what was missed is told.
+    for torn in ["", "0", "kein"] {
+        std::fs::write(&path, torn).unwrap();
+        assert!(load(&path).is_err(), "{torn:?}");
+    }
 }
