@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use semver::Version;
 use tokio::sync::watch;
-use verbund_protocol::ids::{Blake3, Handle, PeerId, Sha256, Slug};
+use verbund_protocol::ids::{Handle, PeerId, Sha256, Slug};
 use verbund_protocol::view::checkpoints::Tile;
 
 use super::tokens::Reader;
@@ -115,8 +115,6 @@ pub struct FileHandle {
     pub size: u64,
     /// Over the whole file.
     pub sha256: Sha256,
-    /// Over the whole file.
-    pub blake3: Blake3,
     /// As declared by the publisher.
     pub media_type: String,
     /// Gives the bytes.

@@ -2,11 +2,16 @@
 //!
 //! Shapes carry classes (`bpmn-task`, `bpmn-flow`, …) and enough presentation attributes to be read without any style.
 
+mod signs;
+mod words;
+
 use std::fmt::Write as _;
 
 use super::model::{Bounds, Edge, Element, Model, Plane, Point, Shape};
 use super::text::{escape, lines};
 use super::{PICTURE_MAX_BYTES, Picture};
+use signs::{data_object, data_store, event, gateway, plus, task_sign};
+use words::{beside, block, inside, side_label, top_label};
 
 /// Size of the font, in units of the picture: what modellers use.
 const FONT: f64 = 11.0;
@@ -177,185 +182,6 @@ fn rect(out: &mut String, class: &str, area: &Bounds, radius: f64, fill: &str, s
     );
 }
 
-/// SPEC: BPMN 2.0.2 §10.5: thin at the start, double in between, thick at the end.
-fn event(out: &mut String, kind: &str, event: &str, area: &Bounds) {
-    let (x, y) = area.middle();
-    let radius = area.width.min(area.height) / 2.0;
-    let circle = |out: &mut String, radius: f64, width: f64, fill: &str| {
-        let _ = write!(
-            out,
-            "<circle class=\"bpmn-event\" cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"{fill}\" stroke-width=\"{}\"/>",
-            short(x),
-            short(y),
-            short(radius.max(0.0)),
-            short(width)
-        );
-    };
-    match kind {
-        "startEvent" => circle(out, radius, 1.5, "#eef7ee"),
-        "endEvent" => circle(out, radius, 3.5, "#f9eeee"),
-        _ => {
-            circle(out, radius, 1.5, "#ffffff");
-            circle(out, radius - 3.0, 1.0, "none");
-        }
-    }
-    let r = radius * 0.5;
-    let path = match event {
-        "message" => format!(
-            "M{} {}h{}v{}h-{}zl{} {}l{} -{}",
-            short(x - r),
-            short(y - r * 0.7),
-            short(2.0 * r),
-            short(1.4 * r),
-            short(2.0 * r),
-            short(r),
-            short(r * 0.8),
-            short(r),
-            short(r * 0.8)
-        ),
-        "timer" => {
-            format!("M{} {}v-{}M{} {}h{}", short(x), short(y), short(r * 1.2), short(x), short(y), short(r * 0.8))
-        }
-        "terminate" => {
-            let _ = write!(
-                out,
-                "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"#1b1b1b\"/>",
-                short(x),
-                short(y),
-                short(radius * 0.6)
-            );
-            return;
-        }
-        "error" => format!(
-            "M{} {}l{} -{}l{} {}l{} -{}",
-            short(x - r),
-            short(y + r),
-            short(r * 0.7),
-            short(r * 1.6),
-            short(r * 0.6),
-            short(r),
-            short(r * 0.7),
-            short(r * 1.6)
-        ),
-        "signal" => format!("M{} {}l{} {}h-{}z", short(x), short(y - r), short(r), short(1.6 * r), short(2.0 * r)),
-        "escalation" => format!(
-            "M{} {}l{} {}l-{} -{}l-{} {}z",
-            short(x),
-            short(y - r),
-            short(r * 0.7),
-            short(2.0 * r),
-            short(r * 0.7),
-            short(r * 0.7),
-            short(r * 0.7),
-            short(r * 0.7)
-        ),
-        "conditional" => format!(
-            "M{} {}h{}v{}h-{}zm2 4h{}m-{} 4h{}",
-            short(x - r * 0.7),
-            short(y - r),
-            short(1.4 * r),
-            short(2.0 * r),
-            short(1.4 * r),
-            short(1.4 * r - 4.0),
-            short(1.4 * r - 4.0),
-            short(1.4 * r - 4.0)
-        ),
-        _ => return,
-    };
-    let _ = write!(out, "<path class=\"bpmn-sign\" d=\"{path}\"/>");
-}
-
-fn gateway(out: &mut String, kind: &str, area: &Bounds) {
-    let (x, y) = area.middle();
-    let (w, h) = (area.width / 2.0, area.height / 2.0);
-    let _ = write!(
-        out,
-        "<path class=\"bpmn-gateway\" d=\"M{} {}l{} {}l-{} {}l-{} -{}z\" fill=\"#fdf7e7\" stroke-width=\"1.5\"/>",
-        short(x),
-        short(y - h),
-        short(w),
-        short(h),
-        short(w),
-        short(h),
-        short(w),
-        short(h)
-    );
-    let r = w.min(h) * 0.4;
-    match kind {
-        "parallelGateway" => plus(out, (x, y), r),
-        "exclusiveGateway" => {
-            let _ = write!(
-                out,
-                "<path class=\"bpmn-sign\" stroke-width=\"2\" d=\"M{} {}l{d} {d}m0 -{d}l-{d} {d}\"/>",
-                short(x - r * 0.7),
-                short(y - r * 0.7),
-                d = short(r * 1.4)
-            );
-        }
-        "inclusiveGateway" | "eventBasedGateway" => {
-            let _ = write!(
-                out,
-                "<circle class=\"bpmn-sign\" cx=\"{}\" cy=\"{}\" r=\"{}\" stroke-width=\"2\"/>",
-                short(x),
-                short(y),
-                short(r)
-            );
-        }
-        "complexGateway" => {
-            plus(out, (x, y), r);
-            let _ = write!(
-                out,
-                "<path class=\"bpmn-sign\" stroke-width=\"2\" d=\"M{} {}l{d} {d}m0 -{d}l-{d} {d}\"/>",
-                short(x - r * 0.7),
-                short(y - r * 0.7),
-                d = short(r * 1.4)
-            );
-        }
-        _ => {}
-    }
-}
-
-fn plus(out: &mut String, (x, y): Point, r: f64) {
-    let _ = write!(
-        out,
-        "<path class=\"bpmn-sign\" stroke-width=\"2\" d=\"M{} {}h{d}M{} {}v{d}\"/>",
-        short(x - r),
-        short(y),
-        short(x),
-        short(y - r),
-        d = short(2.0 * r)
-    );
-}
-
-fn data_object(out: &mut String, area: &Bounds) {
-    let fold = area.width.min(area.height) * 0.3;
-    let _ = write!(
-        out,
-        "<path class=\"bpmn-data\" fill=\"#ffffff\" d=\"M{} {}h{}l{f} {f}v{}h-{}zm{} 0v{f}h{f}\"/>",
-        short(area.x),
-        short(area.y),
-        short(area.width - fold),
-        short(area.height - fold),
-        short(area.width),
-        short(area.width - fold),
-        f = short(fold)
-    );
-}
-
-fn data_store(out: &mut String, area: &Bounds) {
-    let (rx, ry) = (area.width / 2.0, area.height * 0.12);
-    let _ = write!(
-        out,
-        "<path class=\"bpmn-data\" fill=\"#ffffff\" d=\"M{x} {y}v{h}a{rx} {ry} 0 0 0 {w} 0v-{h}a{rx} {ry} 0 0 0 -{w} 0a{rx} {ry} 0 0 0 {w} 0\"/>",
-        x = short(area.x),
-        y = short(area.y + ry),
-        h = short((area.height - 2.0 * ry).max(0.0)),
-        w = short(area.width),
-        rx = short(rx),
-        ry = short(ry)
-    );
-}
-
 fn draw_edge(out: &mut String, words: &mut String, edge: &Edge, element: Option<&Element>) {
     let kind = element.map_or("", |element| element.kind.as_str());
     let (class, dashes) = match kind {
@@ -415,89 +241,5 @@ fn arrow(out: &mut String, from: Point, to: Point, open: bool) {
         short(base_y + ux * 0.4),
         short(base_x + uy * 0.4),
         short(base_y - ux * 0.4)
-    );
-}
-
-/// Lines of text, centred; `first` is the baseline of the first one.
-fn block(words: &mut String, first: Point, text: &[String]) {
-    for (n, line) in text.iter().enumerate() {
-        let y = first.1 + n as f64 * LINE;
-        let _ = write!(
-            words,
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            short(first.0),
-            short(y),
-            escape(line)
-        );
-    }
-}
-
-fn inside(words: &mut String, area: &Bounds, name: &str) {
-    let most = ((area.height - 4.0) / LINE).max(1.0) as usize;
-    let text = lines(name, area.width - 8.0, FONT, most);
-    let (x, y) = area.middle();
-    block(words, (x, y + FONT * 0.35 - (text.len().saturating_sub(1)) as f64 * LINE / 2.0), &text);
-}
-
-fn top_label(words: &mut String, area: &Bounds, name: &str) {
-    let text = lines(name, area.width - 8.0, FONT, 2);
-    block(words, (area.middle().0, area.y + LINE + 2.0), &text);
-}
-
-fn beside(words: &mut String, shape: &Shape, name: &str) {
-    if name.is_empty() {
-        return;
-    }
-    match shape.label {
-        Some(label) => {
-            let text = lines(name, label.width.max(LABEL_MIN), FONT, 5);
-            block(words, (label.middle().0, label.y + FONT), &text);
-        }
-        None => {
-            let text = lines(name, LABEL_WIDTH.max(shape.bounds.width), FONT, 4);
-            block(words, (shape.bounds.middle().0, shape.bounds.y + shape.bounds.height + LINE), &text);
-        }
-    }
-}
-
-/// The name of a pool or lane, along its left side, or across its top.
-fn side_label(words: &mut String, area: &Bounds, name: &str, horizontal: bool) {
-    if !horizontal {
-        return top_label(words, area, name);
-    }
-    let text = lines(name, area.height - 8.0, FONT, 2);
-    let (x, y) = (area.x + LINE + 3.0, area.middle().1);
-    for (n, line) in text.iter().enumerate() {
-        let at = x + n as f64 * LINE;
-        let _ = write!(
-            words,
-            "<text x=\"{0}\" y=\"{1}\" text-anchor=\"middle\" transform=\"rotate(-90 {0} {1})\">{2}</text>",
-            short(at),
-            short(y),
-            escape(line)
-        );
-    }
-}
-
-/// What kind of task it is, as a small sign in its corner.
-fn task_sign(out: &mut String, kind: &str, area: &Bounds) {
-    let (x, y) = (area.x + 6.0, area.y + 6.0);
-    let path = match kind {
-        "userTask" => "m4 0a2.5 2.5 0 1 1 -.1 0m-4 11c0 -7 8 -7 8 0z",
-        "serviceTask" => {
-            "m5 2a3 3 0 1 1 -.1 0m0 -2v2m0 6v2m-5 -5h2m6 0h2m-8.5 -3.5l1.5 1.5m4 4l1.5 1.5m0 -7l-1.5 1.5m-4 4l-1.5 1.5"
-        }
-        "sendTask" | "receiveTask" => "h12v8h-12zl6 4.5l6 -4.5",
-        "manualTask" => "m0 4h6m-6 0v6h9m0 -2h-3m0 -2h4m-4 -2h4m-4 -2h-2l2 -2",
-        "scriptTask" => "h8v11h-8zm2 3h4m-4 2.5h4m-4 2.5h4",
-        "businessRuleTask" => "h11v9h-11zm0 3h11m-7.5 -3v9m0 -3h7.5",
-        _ => return,
-    };
-    let fill = if kind == "sendTask" { "#c9d3df" } else { "none" };
-    let _ = write!(
-        out,
-        "<path class=\"bpmn-kind\" fill=\"{fill}\" stroke-width=\"0.9\" d=\"M{} {}{path}\"/>",
-        short(x),
-        short(y)
     );
 }

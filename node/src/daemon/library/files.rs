@@ -84,7 +84,6 @@ impl NodeLibrary {
         Ok(FileHandle {
             size: file.size,
             sha256: file.sha256,
-            blake3: file.blake3,
             media_type: file.media_type.clone(),
             reader: Box::new(FileReader(opened)),
         })

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::HeaderValue;
 use bytes::Bytes;
-use verbund_protocol::ids::{Blake3, Sha256};
+use verbund_protocol::ids::Sha256;
 
 use super::archive::{ArchiveReader, Source};
 use super::manifest::EMPTY;
 use super::packages::{Package, Packages};
 use super::{Answer, CONTENT_DIGEST, FOREVER, insert, send};
-use crate::http::library::{FileHandle, ProcessRef};
+use crate::http::library::FileHandle;
 use crate::http::problem::{Code, Problem};
 use crate::http::routes::{Call, files};
 
@@ -37,21 +36,17 @@ pub(super) async fn blob(State(packages): State<Arc<Packages>>, call: Call) -> A
         let referrer = packages.referrer(&call, &process, digest).await?.ok_or_else(unknown)?;
         return send(&call, referrer.bytes, digest, BLOB_TYPE, FOREVER);
     };
-    let file = open(&call, &process, &package, digest).await?;
+    let file = open(&call, &package, digest).await?;
     let mut response = files::deliver(&call, file, BLOB_TYPE).await?;
-    let headers = response.headers_mut();
-    insert(headers, CONTENT_DIGEST, &digest.to_string());
-    headers.remove(axum::http::header::CONTENT_DISPOSITION);
-    headers.insert(axum::http::header::CACHE_CONTROL, HeaderValue::from_static(FOREVER));
+    insert(response.headers_mut(), CONTENT_DIGEST, &digest.to_string());
     Ok(response)
 }
 
 /// The bytes of a layer.
-async fn open(call: &Call, process: &ProcessRef, package: &Package, digest: Sha256) -> Result<FileHandle, Problem> {
+async fn open(call: &Call, package: &Package, digest: Sha256) -> Result<FileHandle, Problem> {
     let gone = || Problem::new(Code::NotFound, "There is no such blob, or none that this reader may see.");
     let layer = package.layers.iter().find(|layer| layer.digest == digest).ok_or_else(gone)?;
     let release = package.release();
-    debug_assert_eq!(release.process, *process);
     let Some(archive) = &package.archive else {
         let file = call.library().open_file(&call.reader, release, &layer.title).await?;
         // Another release may stand under this version since.
@@ -61,8 +56,6 @@ async fn open(call: &Call, process: &ProcessRef, package: &Package, digest: Sha2
     Ok(FileHandle {
         size: layer.size,
         sha256: digest,
-        // An archive is no artifact: nothing is addressed by it.
-        blake3: Blake3([0; 32]),
         media_type: layer.media_type.clone(),
         reader: Box::new(ArchiveReader { archive: archive.clone(), source }),
     })

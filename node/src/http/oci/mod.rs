@@ -30,7 +30,7 @@ use verbund_protocol::ids::Sha256;
 
 use super::etag::{ETag, Verdict};
 use super::problem::{Code, Problem};
-use super::routes::mount::{DATA_HEADERS, Mount};
+use super::routes::mount::Mount;
 use super::routes::{Call, insert};
 use packages::Packages;
 use tags::Reference;
@@ -47,10 +47,7 @@ const FOREVER: &str = "private, immutable, max-age=31536000";
 
 /// The surface.
 pub(super) fn mount() -> Mount {
-    Mount::new("/v2", router(Arc::new(Packages::default())))
-        .credentials(errors::credentials)
-        .refusals(errors::refusal)
-        .headers(&DATA_HEADERS)
+    Mount::new("/v2", router(Arc::new(Packages::default()))).credentials(errors::credentials).refusals(errors::refusal)
 }
 
 fn router(packages: Arc<Packages>) -> Router {

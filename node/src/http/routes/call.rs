@@ -79,7 +79,6 @@ impl<S: Sync> FromRequestParts<S> for Call {
     }
 }
 
-#[allow(dead_code, reason = "what the API does not need, other surfaces do")]
 impl Call {
     /// The library.
     pub(crate) fn library(&self) -> &dyn Library {
@@ -94,16 +93,6 @@ impl Call {
     /// Path and query, as they came.
     pub(crate) fn target(&self) -> &str {
         &self.target
-    }
-
-    /// Unix seconds.
-    pub(crate) fn now_s(&self) -> u64 {
-        (self.app.clock)()
-    }
-
-    /// Whether who has no token is answered.
-    pub(crate) fn anonymous_read(&self) -> bool {
-        self.app.anonymous_read
     }
 
     /// Who bears a token, for surfaces on which one logs in.

@@ -73,7 +73,6 @@ impl Policy {
     }
 }
 
-#[allow(dead_code, reason = "what the API does not need, other surfaces do")]
 impl Mount {
     /// A surface below `prefix` (without a slash at its end; empty for everything else), read-only, with bearer tokens and RFC
     /// 9457 problems. The router names whole paths. Its fallback is "not found", and a method without a route is refused.

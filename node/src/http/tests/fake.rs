@@ -241,7 +241,6 @@ impl Library for FakeLibrary {
             Ok(FileHandle {
                 size: bytes.len() as u64,
                 sha256: Sha256::of(&bytes),
-                blake3: Blake3::of(&bytes),
                 media_type: media_type.into(),
                 reader: Box::new(FakeReader { bytes, fault, reads: Arc::clone(&self.reads) }),
             })
